@@ -1,0 +1,323 @@
+"""What goes over the wire: exact request bodies, and lenient reading of answers and of error bodies. No I/O.
+
+The API refuses unknown fields with 422, so a body holds the fields of its schema and nothing else. Its answers
+differ between hosts, versions and compatible servers, so reading takes what it can get.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codestral_ls.api.errors import NonsenseAnswer
+
+FIM_PATH = "/v1/fim/completions"
+CHAT_PATH = "/v1/chat/completions"
+MODELS_PATH = "/v1/models"
+DONE = "[DONE]"
+
+
+@dataclass(frozen=True)
+class FimRequest:
+    """A fill-in-the-middle request. `max_tokens` in tokens; `None` leaves a field out of the body."""
+
+    model: str
+    prompt: str
+    suffix: str
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: Sequence[str] = ()
+    min_tokens: int | None = None
+    random_seed: int | None = None
+
+    def body(self, *, stream: bool = True) -> bytes:
+        """The JSON body, exactly the fields that the FIM schema knows."""
+        fields: dict[str, object] = {
+            "model": self.model,
+            "prompt": well_formed(self.prompt),
+            "suffix": well_formed(self.suffix),
+            "stream": stream,
+        }
+        optional: dict[str, object] = {
+            "max_tokens": self.max_tokens,
+            "min_tokens": self.min_tokens,
+            "temperature": self.temperature,
+            # "top_p must be 1 when using greedy sampling": left out, it is 1.
+            "top_p": None if self.temperature == 0 else self.top_p,
+            "stop": list(self.stop) or None,
+            "random_seed": self.random_seed,
+        }
+        fields.update((name, value) for name, value in optional.items() if value is not None)
+        return _dump(fields)
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A chat request. `messages` as the API takes them: mappings with `role` and `content`."""
+
+    model: str
+    messages: Sequence[Mapping[str, object]]
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: Sequence[str] = ()
+    tools: Sequence[Mapping[str, object]] = ()
+    tool_choice: str | None = None
+    prediction: str | None = None
+
+    def body(self, *, stream: bool = True) -> bytes:
+        """The JSON body, exactly the fields that the chat schema knows."""
+        fields: dict[str, object] = {
+            "model": self.model,
+            "messages": [_well_formed_message(message) for message in self.messages],
+            "stream": stream,
+        }
+        prediction = None if self.prediction is None else {"type": "content", "content": well_formed(self.prediction)}
+        optional: dict[str, object] = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": None if self.temperature == 0 else self.top_p,
+            "stop": list(self.stop) or None,
+            "tools": list(self.tools) or None,
+            "tool_choice": self.tool_choice if self.tools else None,
+            "prediction": prediction,
+        }
+        fields.update((name, value) for name, value in optional.items() if value is not None)
+        return _dump(fields)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens that the API counted for one call."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class ToolCallPart:
+    """A piece of a function call; pieces of one call share `index`, and `arguments` are to be joined."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One piece of an answer. `finish_reason` (`stop`, `length`, …) and `usage` come with the last one."""
+
+    text: str
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    tool_calls: tuple[ToolCallPart, ...] = ()
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that the host offers, and what it says the model can do."""
+
+    id: str
+    fim: bool
+    chat: bool
+    aliases: tuple[str, ...] = ()
+    max_context: int | None = None
+
+
+def read_chunk(data: str) -> Chunk | None:
+    """The chunk in an event's data or in a plain JSON answer; None for one without content (padding, keep-alive).
+
+    Raises `StreamError` if it is an error event, `NonsenseAnswer` if it is not JSON or not an object.
+    """
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        raise NonsenseAnswer(f"The API sent something that is not JSON: {excerpt(data)}") from None
+    except RecursionError:
+        raise NonsenseAnswer("The API sent JSON that is nested too deeply to be an answer.") from None
+    if not isinstance(answer, dict):
+        raise NonsenseAnswer(f"The API sent JSON that is not an answer: {excerpt(data)}")
+    if answer.get("object") in ("error", "Error") or ("choices" not in answer and _has_error(answer)):
+        raise StreamError(answer)
+    return _chunk(answer)
+
+
+class StreamError(Exception):
+    """An error event in the middle of a stream, or an error body with status 200; `body` is its JSON."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        super().__init__(error_text(body))
+        self.body = body
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that the event stands for; 500 where it names none."""
+        inner = self.body.get("error")
+        for source in (self.body, inner if isinstance(inner, dict) else {}):
+            status = source.get("raw_status_code") or source.get("status")
+            if isinstance(status, int) and 400 <= status <= 599:
+                return status
+        return 500
+
+
+def read_models(data: str) -> tuple[Model, ...]:
+    """The models of a `/v1/models` answer. Raises `NonsenseAnswer` if it is none."""
+    try:
+        answer = json.loads(data)
+        cards = answer["data"] if isinstance(answer, dict) else answer
+        return tuple(_model(card) for card in cards if isinstance(card, dict) and isinstance(card.get("id"), str))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise NonsenseAnswer(f"The API sent a list of models that cannot be read: {excerpt(data)}") from None
+
+
+def error_text(body: object) -> str:
+    """The human part of an error body, whatever its family (`message`, `detail`, nested, JSON in a string)."""
+    if isinstance(body, str):
+        if body.lstrip()[:1] in ("{", "["):
+            try:
+                return error_text(json.loads(body))
+            except (ValueError, RecursionError):
+                return excerpt(body)
+        return excerpt(body)
+    if isinstance(body, list):
+        return "; ".join(filter(None, map(error_text, body[:3])))
+    if isinstance(body, dict):
+        if isinstance(body.get("msg"), str):
+            where = ".".join(str(part) for part in body.get("loc", ()) if part != "body")
+            return f"{where}: {body['msg']}" if where else str(body["msg"])
+        for name in ("message", "detail", "error"):
+            if body.get(name):
+                return error_text(body[name])
+    return ""
+
+
+def excerpt(text: str, length: int = 120) -> str:
+    """The first `length` characters of a text on one line, for a message."""
+    line = " ".join(text[: length * 4].split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates replaced by U+FFFD: they have no UTF-8 form, and the API refuses them."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _dump(fields: Mapping[str, object]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def _well_formed_message(message: Mapping[str, object]) -> dict[str, object]:
+    return {name: well_formed(value) if isinstance(value, str) else value for name, value in message.items()}
+
+
+def _has_error(answer: Mapping[str, Any]) -> bool:
+    return any(answer.get(name) for name in ("error", "detail", "message"))
+
+
+def _chunk(answer: Mapping[str, Any]) -> Chunk | None:
+    choice = _first_choice(answer)
+    message = next((m for name in ("delta", "message") if isinstance(m := choice.get(name), dict)), {})
+    text = _text(message.get("content"))
+    if not text:
+        text = _text(choice.get("text")) or _text(answer.get("content"))
+    usage = _usage(answer.get("usage"))
+    finish = choice.get("finish_reason")
+    calls = tuple(_tool_calls(message.get("tool_calls")))
+    if not (text or usage or finish or calls):
+        return None
+    model = answer.get("model")
+    return Chunk(
+        text,
+        finish if isinstance(finish, str) else None,
+        usage,
+        calls,
+        model if isinstance(model, str) else None,
+    )
+
+
+def _first_choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = answer.get("choices")
+    if isinstance(choices, list):
+        for choice in choices:
+            # With n > 1 the chunks of several answers come interleaved; the first answer is the one asked for.
+            if isinstance(choice, dict) and choice.get("index", 0) in (0, None):
+                return choice
+    return {}
+
+
+def _text(content: object) -> str:
+    """Content is a string, null, or a list of parts of which only `text` is part of the answer."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(
+            part
+            if isinstance(part, str)
+            else _text(part.get("text"))
+            if isinstance(part, dict) and part.get("type", "text") == "text"
+            else ""
+            for part in content
+        )
+    return ""
+
+
+def _usage(usage: object) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details") or usage.get("prompt_token_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("num_cached_tokens")
+    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached))
+
+
+def _count(value: object) -> int:
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def _tool_calls(calls: object) -> list[ToolCallPart]:
+    parts = []
+    for position, call in enumerate(calls if isinstance(calls, list) else ()):
+        if not isinstance(call, dict):
+            continue
+        function = _table(call.get("function"))
+        arguments = function.get("arguments") or ""
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments)
+        index = call.get("index")
+        # Later parts of a split call carry no id, or the string "null".
+        identity = call.get("id")
+        parts.append(
+            ToolCallPart(
+                index if isinstance(index, int) else position,
+                identity if isinstance(identity, str) and identity != "null" else "",
+                str(function.get("name") or ""),
+                arguments,
+            )
+        )
+    return parts
+
+
+def _model(card: Mapping[str, Any]) -> Model:
+    abilities = _table(card.get("capabilities"))
+    aliases = card.get("aliases")
+    context = card.get("max_context_length")
+    return Model(
+        card["id"],
+        bool(abilities.get("completion_fim")),
+        bool(abilities.get("completion_chat")),
+        tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
+        context if isinstance(context, int) else None,
+    )
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

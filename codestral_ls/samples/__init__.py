@@ -1,0 +1,1 @@
+"""The bundled sample that the demo types and the sandbox can continue."""
