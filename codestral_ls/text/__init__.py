@@ -1,0 +1,1 @@
+"""Documents, positions and text; knows no LSP and no network."""
