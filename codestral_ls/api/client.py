@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -132,12 +132,12 @@ class Client:
         if (warm := getattr(self._transport, "warm", None)) is not None:
             await warm(self.host)
 
-    async def fim(self, request: FimRequest, timeouts: Timeouts) -> AsyncIterator[Chunk]:
+    async def fim(self, request: FimRequest, timeouts: Timeouts) -> AsyncGenerator[Chunk, None]:
         """Streams the text between prompt and suffix."""
         async for chunk in self._stream(FIM_PATH, request.body(), request.model, timeouts):
             yield chunk
 
-    async def chat(self, request: ChatRequest, timeouts: Timeouts) -> AsyncIterator[Chunk]:
+    async def chat(self, request: ChatRequest, timeouts: Timeouts) -> AsyncGenerator[Chunk, None]:
         """Streams the assistant's answer."""
         async for chunk in self._stream(CHAT_PATH, request.body(), request.model, timeouts):
             yield chunk
@@ -155,7 +155,7 @@ class Client:
         """Ends all calls and closes the connections."""
         await self._transport.aclose()
 
-    async def _stream(self, path: str, body: bytes, model: str, timeouts: Timeouts) -> AsyncIterator[Chunk]:
+    async def _stream(self, path: str, body: bytes, model: str, timeouts: Timeouts) -> AsyncGenerator[Chunk, None]:
         asked = self._asked(model)
         async with self._open("POST", path, body, asked, timeouts) as response:
             asked = replace(asked, host=response.extensions["host"])
@@ -310,6 +310,8 @@ class Client:
             text = str(error)
         finally:
             await response.aclose()
+        # A server may say the key back to us; no message is to hold it.
+        text = text.replace(key.value, "[key]") if key is not None else text
         raise from_status(response.status_code, response.headers, text, asked, self._clocks)
 
     async def _read(self, response: httpx.Response, asked: Asked) -> str:

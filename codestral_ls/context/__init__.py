@@ -1,0 +1,1 @@
+"""What of the workspace may go into a prompt."""
