@@ -155,24 +155,26 @@ class Snapshot:
 
     def prefix(self, offset: int, max_chars: int) -> str:
         """The last `max_chars` characters before `offset`, fewer at the start of the text."""
-        return self.text.slice(offset - max(max_chars, 0), offset)
+        end = min(offset, len(self.text))
+        return self.text.slice(end - max_chars, end)
 
     def suffix(self, offset: int, max_chars: int) -> str:
         """The first `max_chars` characters from `offset` on, fewer at the end of the text."""
-        return self.text.slice(offset, offset + max(max_chars, 0))
+        start = max(offset, 0)
+        return self.text.slice(start, start + max_chars)
 
     def line_before(self, offset: int, max_chars: int | None = None) -> str:
         """What stands before `offset` on its line, or the last `max_chars` characters of that."""
         line = self.text.line_of(offset)
         start = self.text.line_start(line)
         end = min(offset, self.text.line_end(line))
-        return self.text.slice(start if max_chars is None else max(start, end - max(max_chars, 0)), end)
+        return self.text.slice(start if max_chars is None else max(start, end - max_chars), end)
 
     def line_after(self, offset: int, max_chars: int | None = None) -> str:
         """What stands from `offset` to the end of its line, or the first `max_chars` characters of that."""
         end = self.text.line_end(self.text.line_of(offset))
         start = max(offset, 0)
-        return self.text.slice(start, end if max_chars is None else min(end, start + max(max_chars, 0)))
+        return self.text.slice(start, end if max_chars is None else min(end, start + max_chars))
 
     @property
     def eol(self) -> str:
@@ -184,9 +186,10 @@ def _located(edit: Edit, text: Rope, encoding: PositionEncoding) -> tuple[int, i
     """The edit in characters of `text`: from, to, and what comes there."""
     if edit.start is None or edit.end is None:
         return _difference(str(text), edit.text)
-    (start, start_inside), (end, end_inside) = sorted(
-        text.locate(line, character, encoding) for line, character in (edit.start, edit.end)
-    )
+    first = last = text.locate(*edit.start, encoding)
+    if edit.end != edit.start:
+        first, last = sorted((first, text.locate(*edit.end, encoding)))
+    (start, start_inside), (end, end_inside) = first, last
     if encoding is not PositionEncoding.UTF16:
         return start, end, edit.text
     # A place in the middle of a surrogate pair splits it, as in an editor whose strings are UTF-16: the half that is

@@ -176,8 +176,6 @@ def _joined(left: Node, right: Node, shape: Shape) -> tuple[Node, ...]:
         children = left.children[:-1] + _joined(left.children[-1], right, shape)
     elif right.height > left.height:
         children = _joined(left, right.children[0], shape) + right.children[1:]
-    elif min(len(left.children), len(right.children)) >= shape.least_fan:
-        return left, right
     else:
         children = left.children + right.children
     if len(children) <= shape.fan:

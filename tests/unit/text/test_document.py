@@ -126,6 +126,17 @@ def test_a_full_text_is_remembered_as_the_one_edit_that_makes_the_difference():
     assert (change.version, change.start, change.removed, change.inserted) == (2, 19, 0, " 1")
 
 
+@given(old=texts, new=texts)
+def test_a_full_text_is_remembered_without_what_both_have_in_common(old, new):
+    old, new = joined(old), joined(new)
+    target = document(old)
+    target.apply([Edit(None, None, new)], 2, UTF16)
+    for change in target.changes:
+        removed = old[change.start : change.start + change.removed]
+        assert removed[:1] != change.inserted[:1]
+        assert removed[-1:] != change.inserted[-1:]
+
+
 def test_a_full_text_that_changes_nothing_is_no_change():
     target = document("same")
     target.apply([Edit(None, None, "same")], 2, UTF16)
@@ -249,10 +260,8 @@ def test_prefix_and_suffix_are_the_text_round_an_offset(text, offset, width):
     view = snapshot(text)
     text = str(view.text)
     place, wanted = min(max(offset, 0), len(text)), max(width, 0)
-    if 0 <= offset <= len(text):
-        assert view.prefix(offset, width) == text[max(place - wanted, 0) : place]
-        assert view.suffix(offset, width) == text[place : place + wanted]
-    assert view.prefix(place, len(text)) + view.suffix(place, len(text)) == text
+    assert view.prefix(offset, width) == text[max(place - wanted, 0) : place]
+    assert view.suffix(offset, width) == text[place : place + wanted]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +286,9 @@ def test_the_line_round_an_offset_can_be_had_in_part():
     view = snapshot("x\none two three\ny")
     assert (view.line_before(9, 4), view.line_after(9, 4)) == (" two", " thr")
     assert (view.line_before(9, 0), view.line_after(9, 0)) == ("", "")
+    assert (view.line_before(9, -1), view.line_after(9, -1)) == ("", "")
     assert (view.line_before(9, 100), view.line_after(9, 100)) == ("one two", " three")
+    assert (view.line_before(99, 1), snapshot("one").line_after(-1, 2)) == ("y", "on")
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,12 @@ def test_surrogates_that_meet_become_the_character_they_mean():
         assert_sound(rope)
 
 
+def test_surrogates_that_come_as_a_pair_become_the_character_they_mean():
+    for rope in (small("a\ud83d\ude00b"), small("ab").replace(1, 1, "\ud83d\ude00")):
+        assert str(rope) == "a😀b"
+        assert (len(rope), rope.position_at(2, UTF16)) == (3, (0, 3))
+
+
 def test_surrogates_in_the_wrong_order_stay_alone():
     assert str(small("\ude00--\ud83d").replace(1, 3, "")) == "\ude00\ud83d"
 
@@ -219,6 +225,17 @@ def test_an_edit_makes_few_new_nodes_and_shares_the_rest(text, removed, inserted
     leaves = sum(len(node.text) for node in new if isinstance(node, Leaf))
     assert leaves <= 4 * LEAF_SIZE + len(inserted)
     assert len(new) <= 20
+
+
+def test_a_keystroke_makes_one_leaf_and_the_branches_above_it():
+    rope = Rope.of(ONE_LINE)
+    height = rope._root.height if isinstance(rope._root, Branch) else 0
+    old = {id(node) for node in nodes_of(rope._root)}
+    first_leaf = next(node for node in nodes_of(rope._root) if isinstance(node, Leaf))
+    for offset in (0, 1, len(first_leaf.text), len(first_leaf.text) + 1, len(rope)):
+        typed = rope.replace(offset, offset, "x")
+        assert sum(id(node) not in old for node in nodes_of(typed._root)) == height + 1
+    assert height >= 2
 
 
 @pytest.mark.parametrize("text", [MANY_LINES, ONE_LINE, ONE_WIDE_LINE], ids=["lines", "one line", "one wide line"])

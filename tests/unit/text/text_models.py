@@ -29,6 +29,7 @@ ALPHABET = [
     *("a", "b", " ", "\t", "é", "e\u0301", "€", "😀", "𝒳", "👩\u200d👧"),
     *NOT_LINE_ENDS,
     *LONE_SURROGATES,
+    *LONE_SURROGATES,
     *LINE_ENDS,
     *LINE_ENDS,
 ]
