@@ -42,6 +42,9 @@ from codestral_ls.api.wire import (
 MAX_PLAIN_ANSWER_BYTES = 4 << 20
 """A plain answer longer than this is dropped: FIM and chat answers have at most a few hundred kilobytes."""
 
+RELOAD_SECONDS = 5.0
+"""How often keys are looked for again at most: a look may run a command, and a person types several keys a second."""
+
 REFUSAL_SECONDS = 60.0
 """How long a refused key is not tried again by itself: a 401 may also mean a used-up quota, which comes back."""
 
@@ -56,9 +59,10 @@ class Key(Protocol):
 
 
 class Keys(Protocol):
-    """Where keys come from. `reload` reads files, commands and the keyring again, and may block for seconds."""
+    """Where keys come from. `reload` looks in all sources again, and may block for seconds."""
 
-    def current(self) -> Key | None: ...
+    @property
+    def key(self) -> Key | None: ...
     def reload(self) -> Key | None: ...
 
 
@@ -118,6 +122,7 @@ class Client:
         self._clocks = Clocks(clock, wall_clock)
         self._hosts = list(access.hosts)
         self._refused: dict[tuple[str, str], float] = {}
+        self._reload_from = -RELOAD_SECONDS
         self._urls: dict[str, httpx.URL] = {}
         self.limits: RateLimits | None = None
         """What the last answer said about the quota."""
@@ -206,14 +211,12 @@ class Client:
     async def _ask_hosts(
         self, method: str, path: str, body: bytes | None, asked: Asked, timeouts: Timeouts
     ) -> httpx.Response:
-        key = self._access.keys.current()
+        key = self._access.keys.key or await self._reload()
         if key is None and self._access.needs_key:
-            key = await asyncio.to_thread(self._access.keys.reload)
-            if key is None:
-                raise NoKey(
-                    "There is no API key: set MISTRAL_API_KEY in the environment, or api_key in the user's settings. "
-                    "Keys are made at console.mistral.ai."
-                )
+            raise NoKey(
+                "There is no API key: set MISTRAL_API_KEY in the environment, or api_key in the user's settings. "
+                "Keys are made at console.mistral.ai."
+            )
         refusal: ApiError | None = None
         hosts, reloaded = list(self._hosts), False
         while hosts:
@@ -233,12 +236,21 @@ class Client:
             if not reloaded:
                 # The key may have been rotated since it was read: look once, at all hosts anew if it was.
                 reloaded = True
-                fresh = await asyncio.to_thread(self._access.keys.reload)
+                fresh = await self._reload()
                 if fresh is not None and (key is None or fresh.value != key.value):
                     key, hosts = fresh, list(self._hosts)
                     continue
             hosts.pop(0)
         raise self._refusal(refusal, key)
+
+    async def _reload(self) -> Key | None:
+        """The key as it is in its sources now; as it was last seen if that was a moment ago."""
+        now = self._clocks.monotonic()
+        if now < self._reload_from:
+            return self._access.keys.key
+        key = await asyncio.to_thread(self._access.keys.reload)
+        self._reload_from = self._clocks.monotonic() + RELOAD_SECONDS
+        return key
 
     def _refusal(self, refusal: ApiError | None, key: Key | None) -> ApiError:
         source = key.source if key else "nowhere"

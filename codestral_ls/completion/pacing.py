@@ -81,7 +81,7 @@ class Pacing:
         if error.retry_at is not None:
             self._rest_until = error.retry_at
         else:
-            longest = min(FIRST_REST_SECONDS * 2**self._failures, LONGEST_REST_SECONDS)
+            longest = min(FIRST_REST_SECONDS * 2.0**self._failures, LONGEST_REST_SECONDS)
             self._rest_until = now + longest * (0.5 + 0.5 * self._random())
             self._failures = min(self._failures + 1, 16)
         what = "the rate limit is reached" if isinstance(error, RateLimited) else "the API failed"
@@ -91,4 +91,4 @@ class Pacing:
         """How long explicit work waits before trying again: the time that the API named, else full jitter."""
         if error.retry_at is not None:
             return max(0.0, error.retry_at - self._clock())
-        return self._random() * min(BACKOFF_SECONDS * 2**attempt, LONGEST_BACKOFF_SECONDS)
+        return self._random() * min(BACKOFF_SECONDS * 2.0**attempt, LONGEST_BACKOFF_SECONDS)

@@ -1,0 +1,73 @@
+"""From the settings to a client: which hosts, which transport, which keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from codestral_ls.api.client import Access, Client, Keys
+from codestral_ls.settings import Settings, endpoints
+from codestral_ls.settings.hosts import MISTRAL_HOSTS, SANDBOX
+from codestral_ls.settings.paths import ensure_private, open_private
+
+_HOST_FILE = "host.json"
+
+
+def is_sandbox(settings: Settings) -> bool:
+    """Whether answers come from the built-in API."""
+    return endpoints(settings) == (SANDBOX,)
+
+
+def open_client(settings: Settings, keys: Keys, environment: Mapping[str, str], state: Path | None) -> Client:
+    """The client for these settings. `state` is the folder that remembers which of Mistral's hosts took the key."""
+    hosts = endpoints(settings)
+    if hosts == (SANDBOX,):
+        from codestral_ls.api.sandbox import SandboxTransport
+
+        return Client(SandboxTransport(), Access(("https://sandbox",), keys, needs_key=False))
+    from codestral_ls.api.transport import NetworkOptions, Transport
+
+    transport = Transport(
+        network=NetworkOptions(
+            proxy=settings.proxy or "system",
+            ca_file=settings.ca_file,
+            verify=settings.verify,
+            environment=environment,
+        )
+    )
+    return Client(transport, _access(hosts, keys, state))
+
+
+def _access(hosts: tuple[str, ...], keys: Keys, state: Path | None) -> Access:
+    needs_key = any(host in MISTRAL_HOSTS for host in hosts)
+    if len(hosts) > 1:
+        taken = _remembered(state)
+        ordered = tuple(sorted(hosts, key=lambda host: host != taken))
+        return Access(ordered, keys, needs_key=needs_key, remember=lambda host: _remember(state, host))
+    other = next(
+        (host.split("://", 1)[1] for host in MISTRAL_HOSTS if hosts[0] in MISTRAL_HOSTS and host != hosts[0]), None
+    )
+    return Access(hosts, keys, needs_key=needs_key, other_host=other)
+
+
+def _remembered(state: Path | None) -> str | None:
+    if state is None:
+        return None
+    try:
+        host = json.loads((state / _HOST_FILE).read_text("utf-8"))["host"]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Never written, or by another version: then the order is the built-in one.
+        return None
+    return host if host in MISTRAL_HOSTS else None
+
+
+def _remember(state: Path | None, host: str) -> None:
+    if state is None:
+        return
+    # A folder that cannot be written costs one more refused request at the next start, nothing else.
+    with suppress(OSError):
+        ensure_private(state)
+        with open_private(state / _HOST_FILE, "w") as file:
+            json.dump({"host": host}, file)

@@ -1,0 +1,90 @@
+"""textDocument/completion, for editors without inline completion: one item, in the form that the editor takes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+from codestral_ls.lsp.clients import MenuText
+from codestral_ls.lsp.inline import suggest
+from codestral_ls.text.columns import units
+from codestral_ls.text.document import Snapshot
+
+if TYPE_CHECKING:
+    from codestral_ls.lsp.session import Session
+
+logger = logging.getLogger(__name__)
+
+TRIGGER_CHARACTERS = (".", "(", "[", "{", "=", ":", ",", " ", '"', "'", "/", ">")
+LONGEST_LABEL = 60
+_STEM = re.compile(r"\w*$")
+_LINE_CHARS = 400
+
+
+def options() -> types.CompletionOptions:
+    """What is announced to clients that get the menu."""
+    return types.CompletionOptions(trigger_characters=list(TRIGGER_CHARACTERS))
+
+
+def completion(session: Session, params: types.CompletionParams) -> Coroutine[Any, Any, types.CompletionList]:
+    """Takes the snapshot now, in the order of messages; the coroutine finds the answer."""
+    uri = params.text_document.uri
+    session.supersede("menu", uri)
+    document = session.documents.get(uri)
+    return _answer(session, params, document.snapshot() if document is not None else None)
+
+
+async def _answer(session: Session, params: types.CompletionParams, snapshot: Snapshot | None) -> types.CompletionList:
+    if snapshot is None:
+        return types.CompletionList(is_incomplete=True, items=[])
+    # Kind 1 is the key for the menu, and in most editors also the first word character: no gesture of its own.
+    try:
+        offset, text = await suggest(session, snapshot, params.position, False, session.profile.menu_debounce_ms)
+    except Exception:
+        logger.exception("A completion failed")
+        text = ""
+    items = [_item(session, snapshot, offset, text)] if text else []
+    # Incomplete, always: with each further character there may be another one.
+    return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _item(session: Session, snapshot: Snapshot, offset: int, text: str) -> types.CompletionItem:
+    """The item replaces the word before the cursor, which menus match against, by itself and the suggestion."""
+    encoding = session.documents.encoding
+    before = snapshot.line_before(offset, _LINE_CHARS)
+    stem = (_STEM.search(before) or [""])[0]
+    whole = stem + text
+    line, character = snapshot.text.position_at(offset, encoding)
+    edit_range = types.Range(types.Position(line, character - units(stem, encoding)), types.Position(line, character))
+    profile = session.profile
+    shown = whole.strip() or whole
+    label = shown.splitlines()[0]
+    new_text = whole
+    if profile.menu_text is not MenuText.AS_IS:
+        new_text = _dedented(whole, before[: len(before) - len(before.lstrip())])
+    snippet = profile.menu_text is MenuText.DEDENTED_SNIPPET and "\n" in new_text
+    return types.CompletionItem(
+        label=label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…",
+        label_details=types.CompletionItemLabelDetails(description="Codestral"),
+        detail="Codestral",
+        documentation=types.MarkupContent(types.MarkupKind.Markdown, f"```{snapshot.language}\n{whole}\n```"),
+        filter_text=whole.split("\n")[0].rstrip("\r") or stem,
+        insert_text_format=types.InsertTextFormat.Snippet if snippet else types.InsertTextFormat.PlainText,
+        insert_text_mode=profile.insert_text_mode,
+        kind=types.CompletionItemKind.Text if not snippet else types.CompletionItemKind.Snippet,
+        text_edit=types.TextEdit(edit_range, _escaped(new_text) if snippet else new_text),
+    )
+
+
+def _dedented(text: str, indentation: str) -> str:
+    """Later lines without the indentation of the cursor's line, which the editor adds itself."""
+    first, *rest = text.split("\n")
+    return "\n".join([first, *(line.removeprefix(indentation) for line in rest)])
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\$}])", r"\\\1", text)

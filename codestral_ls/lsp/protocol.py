@@ -1,0 +1,264 @@
+"""pygls' protocol with our manners: nothing unanswered, no toast for a slip of ours, messages handled in their order.
+
+Handlers are plain functions. What a handler does before it returns a coroutine happens in the order of messages:
+that is where a snapshot is taken, for the coroutine itself starts a loop turn later, when the next change may have
+been applied already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcRequestCancelled
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+    from pygls.lsp.server import LanguageServer
+
+logger = logging.getLogger(__name__)
+
+CLIENT_SECONDS = 10.0
+"""How long a request to the client is waited for: some clients never answer (Kate's showDocument)."""
+
+MAX_LOGGED_CHARS = 400
+
+_POSITION_REQUESTS = frozenset({types.TEXT_DOCUMENT_INLINE_COMPLETION, types.TEXT_DOCUMENT_COMPLETION})
+
+
+class Protocol(LanguageServerProtocol):
+    """One connection to an editor."""
+
+    def __init__(self, server: LanguageServer, converter: Converter) -> None:
+        super().__init__(server, converter)
+        self.on_exit: Callable[[], None] = lambda: None
+        self.on_trace: Callable[[str, object], None] | None = None
+        """Called with `<` (to the client) or `>` (from it) and each message as plain JSON values."""
+        self.sync: Callable[[object], None] = lambda _params: None
+        """Takes didOpen, didChange and didClose, in place of pygls' workspace."""
+        self._initialized = False
+        self._counts_from_zero = False
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether the client has asked for the shutdown."""
+        return self._shutdown
+
+    # Incoming
+
+    def receive(self, body: bytes) -> None:
+        """Takes one message. Never raises: what cannot be read is answered, where it asks for an answer, and logged."""
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            logger.warning("A message from the editor is not JSON (%s): %r", error, body[:80])
+            self._send_error(None, types.ErrorCodes.ParseError, "The message is not JSON.")
+            return
+        if self.on_trace is not None:
+            self.on_trace(">", data)
+        if not isinstance(data, dict) or data.get("jsonrpc") != self.VERSION:
+            logger.warning("A message from the editor is not JSON-RPC 2.0: %s", _excerpt(data))
+            self._send_error(None, types.ErrorCodes.InvalidRequest, "The message is not a JSON-RPC 2.0 object.")
+            return
+        method = data.get("method")
+        if method is not None and not isinstance(method, str):
+            self._refuse(data, types.ErrorCodes.InvalidRequest, "The method is not a string.")
+            return
+        if method is not None and not self._is_welcome(data, method):
+            return
+        try:
+            message = self.structure_message(self._made_lenient(data, method))
+        except JsonRpcException:
+            self._refuse(data, types.ErrorCodes.InvalidParams, f"The parameters of {method} cannot be read.")
+            return
+        self.handle_message(message)
+
+    def handle_message(self, message: Any) -> None:
+        """Sends a message to its handler. pygls tells the kinds apart by slow runtime protocols; the fields suffice."""
+        if hasattr(message, "method"):
+            if hasattr(message, "id"):
+                self._ctx_msg_id.set(message.id)
+                self._handle_request(message.id, message.method, getattr(message, "params", None))
+            else:
+                self._handle_notification(message.method, getattr(message, "params", None))
+        elif getattr(message, "error", None) is not None:
+            self._handle_response(message.id, None, message.error)
+        else:
+            self._handle_response(message.id, message.result)
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """As pygls', but without a traceback in the log for a client's slip."""
+        logging.getLogger("pygls.protocol.json_rpc").disabled = True
+        return super().structure_message(data)
+
+    def cancel(self, msg_id: int | str) -> None:
+        """Ends a request that is still worked on; it is answered with -32800."""
+        if (future := self._request_futures.get(msg_id)) is not None:
+            future.cancel()
+
+    def _is_welcome(self, data: dict[str, Any], method: str) -> bool:
+        if method == types.EXIT:
+            return True
+        if self._shutdown:
+            self._refuse(data, types.ErrorCodes.InvalidRequest, "The server is shutting down.")
+            return False
+        if method == types.INITIALIZE:
+            if self._initialized:
+                self._refuse(data, types.ErrorCodes.InvalidRequest, "The server is initialized already.")
+                return False
+            self._initialized = True
+        elif not self._initialized and not method.startswith("$/"):
+            self._refuse(data, types.ErrorCodes.ServerNotInitialized, "The server is not initialized yet.")
+            return False
+        return True
+
+    def _made_lenient(self, data: dict[str, Any], method: str | None) -> dict[str, Any]:
+        """The message as the protocol has it, where editors are known to differ."""
+        params = data.get("params")
+        if method == types.INITIALIZE and isinstance(params, dict):
+            # Lua has one empty table for both; and what is in the options is for the settings to judge.
+            if not isinstance(params.get("capabilities"), dict):
+                params["capabilities"] = {}
+        elif method == types.TEXT_DOCUMENT_INLINE_COMPLETION and isinstance(params, dict):
+            context = params.get("context")
+            if not isinstance(context, dict):
+                context = params["context"] = {}
+            context["triggerKind"] = self._trigger_kind(context.get("triggerKind"))
+        elif method is not None and params == []:
+            data["params"] = {}
+        return data
+
+    def _trigger_kind(self, kind: object) -> int:
+        """1 for Invoked, 2 for Automatic. Drafts counted from 0; a connection that has once sent 0 does."""
+        automatic = types.InlineCompletionTriggerKind.Automatic.value
+        invoked = types.InlineCompletionTriggerKind.Invoked.value
+        if kind == 0:
+            self._counts_from_zero = True
+            return invoked
+        return invoked if kind == invoked and not self._counts_from_zero else automatic
+
+    def _execute_handler(
+        self,
+        msg_id: int | str,
+        handler: Callable[..., Any],
+        callback: Callable[[Any], None],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        if inspect.isgeneratorfunction(handler):
+            super()._execute_handler(msg_id, handler, callback, args, kwargs)
+            return
+        future: asyncio.Future[Any] | Future[Any]
+        try:
+            result = handler(*(args or ()), **(kwargs or {}))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the answer to its request
+            future = Future()
+            future.set_exception(error)
+        else:
+            if inspect.iscoroutine(result):
+                future = asyncio.ensure_future(result)
+                self._request_futures[msg_id] = future  # type: ignore[assignment]
+            else:
+                future = Future()
+                future.set_result(result)
+        future.add_done_callback(callback)
+
+    def _handle_cancel_notification(self, msg_id: int | str) -> None:
+        self.cancel(msg_id)
+
+    def _handle_notification(self, method_name: str, params: Any) -> None:
+        if method_name.startswith("$/") and method_name not in (types.CANCEL_REQUEST, types.SET_TRACE):
+            return
+        super()._handle_notification(method_name, params)
+
+    # Outgoing
+
+    async def ask_client(self, method: str, params: object) -> Any:
+        """The client's answer to a request; None if it refuses or does not answer in `CLIENT_SECONDS`."""
+        future = self.send_request(method, params)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), CLIENT_SECONDS)
+        except asyncio.TimeoutError:
+            logger.info("The editor did not answer %s", method)
+        except JsonRpcException as error:
+            logger.info("The editor refused %s: %s", method, error)
+        return None
+
+    def _send_handler_result(self, future: Any, *, msg_id: int | str) -> None:
+        self._request_futures.pop(msg_id, None)
+        if future.cancelled():
+            cancelled = JsonRpcRequestCancelled("The request was cancelled.")
+            self._send_response(msg_id, error=cancelled.to_response_error())
+            return
+        error = future.exception()
+        if error is None:
+            self._send_response(msg_id, result=future.result())
+        elif isinstance(error, JsonRpcException):
+            self._send_response(msg_id, error=error.to_response_error())
+        else:
+            logger.error("A request failed", exc_info=error)
+            self._send_error(msg_id, types.ErrorCodes.InternalError, f"The request failed: {type(error).__name__}.")
+
+    def _check_handler_result(self, future: Any) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            logger.error("A notification could not be handled", exc_info=error)
+
+    def _send_data(self, data: Any) -> None:
+        if self.writer is None:
+            return
+        body = json.dumps(data, default=self._serialize_message, separators=(",", ":"))
+        if self.on_trace is not None:
+            self.on_trace("<", json.loads(body))
+        raw = body.encode("ascii")
+        try:
+            self.writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(raw), raw))
+        except (OSError, ValueError):
+            # The client is gone; the end of its input ends the server.
+            logger.info("The editor does not read any more")
+
+    def _refuse(self, data: dict[str, Any], code: types.ErrorCodes, message: str) -> None:
+        logger.warning("%s %s", message, _excerpt(data))
+        if data.get("id") is not None and data.get("method") is not None:
+            self._send_error(data["id"], code, message)
+
+    def _send_error(self, msg_id: Any, code: types.ErrorCodes, message: str) -> None:
+        self._send_data({"jsonrpc": "2.0", "id": msg_id, "error": {"code": code.value, "message": message}})
+
+    # What pygls does itself and we do otherwise
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        self.sync(params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        self.sync(params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        self.sync(params)
+
+    @lsp_method(types.SHUTDOWN)
+    def lsp_shutdown(self, *_args: Any) -> None:  # type: ignore[override]
+        for future in list(self._request_futures.values()):
+            future.cancel()
+        self._shutdown = True
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *_args: Any) -> Generator[Any, Any, None]:
+        self.on_exit()
+        yield from ()
+
+
+def _excerpt(data: object) -> str:
+    """A message's outline for the log: its text may be the user's source code, and is left out."""
+    if isinstance(data, dict):
+        return json.dumps({name: data[name] for name in ("id", "method") if name in data})[:MAX_LOGGED_CHARS]
+    return type(data).__name__
