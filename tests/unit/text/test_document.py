@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from text_models import ALPHABET, ENCODINGS, EncodedText, assert_sound, joined
 
@@ -255,6 +255,8 @@ def test_two_documents_do_not_meet():
     assert (str(other.snapshot().text), other.version) == ("b", 1)
 
 
+@example(text="abc", offset=-1, width=2)
+@example(text="abc", offset=5, width=3)
 @given(text=texts, offset=st.integers(-2, 60), width=st.integers(-2, 60))
 def test_prefix_and_suffix_are_the_text_round_an_offset(text, offset, width):
     view = snapshot(text)
