@@ -68,18 +68,18 @@ class Shape:
         self._after_cr = piece.endswith("\r")
         *whole, self._partial = _lines(self._partial + piece)
         for line in whole:
-            self._line(line)
-            if self.complete:
+            if self._line_ends(line):
                 return
         if self._chars + len(self._partial) > MAX_CHARS:
             self._end("the answer is too long")
 
     def finish(self) -> None:
         """The stream has ended: its last line is whole."""
-        if not self.complete:
-            self._line(self._partial)
-            if not self.complete:
-                self._end(None)
+        if self.complete:
+            return
+        last, self._partial = self._partial, ""
+        if not self._line_ends(last):
+            self._end(None)
 
     def cut_off(self) -> None:
         """The stream has ended in the middle: an unfinished line is dropped if there are whole ones."""
@@ -118,8 +118,12 @@ class Shape:
         self.reason = reason
         self._partial = ""
 
+    def _line_ends(self, line: str) -> bool:
+        """Takes the next whole line; whether the shape is complete then."""
+        self._line(line)
+        return self.complete
+
     def _line(self, line: str) -> None:
-        self._partial = ""
         if not self._lines and not self._fenced and self._opens_fence(line):
             self._fenced = True
             return None
