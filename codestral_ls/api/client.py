@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import httpx
@@ -126,6 +127,8 @@ class Client:
         self._urls: dict[str, httpx.URL] = {}
         self.limits: RateLimits | None = None
         """What the last answer said about the quota."""
+        self.clock_skew_seconds: float | None = None
+        """How far this machine's clock is ahead of the host's, by the last answer's date."""
 
     @property
     def host(self) -> str:
@@ -313,6 +316,7 @@ class Client:
         except httpx.HTTPError as error:
             raise from_exception(error, asked, began=False) from error
         self.limits = read_limits(response.headers) or self.limits
+        self._note_date(response.headers.get("date"))
         response.extensions["host"] = asked.host
         if response.status_code == 200:
             return response
@@ -325,6 +329,12 @@ class Client:
         # A server may say the key back to us; no message is to hold it.
         text = text.replace(key.value, "[key]") if key is not None else text
         raise from_status(response.status_code, response.headers, text, asked, self._clocks)
+
+    def _note_date(self, date: str | None) -> None:
+        if date is not None:
+            # A header that is no date says nothing about the clock.
+            with suppress(ValueError, TypeError):
+                self.clock_skew_seconds = self._clocks.wall() - parsedate_to_datetime(date).timestamp()
 
     async def _read(self, response: httpx.Response, asked: Asked) -> str:
         pieces, size = [], 0

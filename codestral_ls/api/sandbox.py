@@ -27,7 +27,8 @@ TOKEN_SECONDS = 0.008
 LONGEST_MATCH, SHORTEST_MATCH = 64, 4
 """How many characters before the cursor are looked for elsewhere in the text."""
 
-MOST_LINES = 6
+MOST_LINES = 2
+"""How much is suggested at once: what a person takes in at a glance."""
 
 _TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 _WORD_END = re.compile(r"\w+$")

@@ -22,6 +22,7 @@ from codestral_ls.lsp.clients import profile_of
 from codestral_ls.lsp.framing import FrameParser, Garbage
 from codestral_ls.lsp.protocol import Protocol
 from codestral_ls.lsp.session import Session
+from codestral_ls.settings.masking import KeyFilter
 from codestral_ls.text.columns import PositionEncoding
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,9 @@ class Server(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], log_level: str | None = None) -> None:
         super().__init__("codestral-ls", __version__, protocol_cls=Protocol)
-        self.session = Session(self.protocol, environment)
+        self.session = Session(self.protocol, environment, log_level=log_level)
         _register(self)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
@@ -89,13 +90,19 @@ def _register(server: Server) -> None:
         logger.debug("a suggestion was accepted")
 
 
-def run_stdio(environment: Mapping[str, str], trace: IO[str] | None = None) -> int:
+def run_stdio(
+    environment: Mapping[str, str],
+    logs: logging.Handler,
+    *,
+    log_level: str | None = None,
+    trace: IO[str] | None = None,
+) -> int:
     """Serves on stdin and stdout until the editor says exit or is gone. The process's exit code."""
     out, sys.stdout = sys.stdout.buffer, sys.stderr  # a stray print must not break the protocol
 
     async def serve() -> int:
         loop = asyncio.get_running_loop()
-        connection = Connection(Server(environment), StdoutWriter(out), trace)
+        connection = Connection(_server(environment, logs, log_level), StdoutWriter(out), trace)
         # Daemon, on the bare descriptor: a read that never returns must not hold up the end of the process.
         threading.Thread(target=_read, args=(sys.stdin.fileno(), loop, connection.feed), daemon=True).start()
         return await connection.ended()
@@ -103,15 +110,26 @@ def run_stdio(environment: Mapping[str, str], trace: IO[str] | None = None) -> i
     return asyncio.run(serve())
 
 
-def run_tcp(environment: Mapping[str, str], host: str, port: int, trace: IO[str] | None = None) -> int:
-    """Serves one client on a TCP port, says on stderr where, and ends with it. The process's exit code."""
+def run_tcp(
+    environment: Mapping[str, str],
+    logs: logging.Handler,
+    host: str,
+    port: int,
+    *,
+    log_level: str | None = None,
+    trace: IO[str] | None = None,
+) -> int:
+    """Serves one client on a TCP port, says on stderr where, and ends with it. The process's exit code.
+
+    Raises OSError if it cannot listen there.
+    """
 
     async def serve() -> int:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             listener.close()
-            connection = Connection(Server(environment), writer, trace)
+            connection = Connection(_server(environment, logs, log_level), writer, trace)
             reading = asyncio.create_task(_read_stream(reader, connection.feed))
             code = await connection.ended()
             reading.cancel()
@@ -125,6 +143,12 @@ def run_tcp(environment: Mapping[str, str], host: str, port: int, trace: IO[str]
         return await done
 
     return asyncio.run(serve())
+
+
+def _server(environment: Mapping[str, str], logs: logging.Handler, log_level: str | None) -> Server:
+    server = Server(environment, log_level)
+    logs.addFilter(KeyFilter(lambda: server.session.keys.known()))
+    return server
 
 
 class Connection:

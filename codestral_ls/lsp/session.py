@@ -36,13 +36,13 @@ SECTION = "codestral"
 class Session:
     """One connection. The environment is passed in; nothing here is global, so two sessions never meet."""
 
-    def __init__(self, protocol: Protocol, environment: Mapping[str, str], user_config: Path | None = None) -> None:
+    def __init__(self, protocol: Protocol, environment: Mapping[str, str], *, log_level: str | None = None) -> None:
         self.protocol = protocol
         self.feedback = Feedback(protocol)
         self.documents = Documents()
         self.profile: Profile = UNKNOWN
         self._environment = environment
-        self._user_config = user_config or user_config_path()
+        self._log_level = log_level
         self._editor: dict[str, Any] | object = {}
         self._roots: list[Path] = []
         self._excluded: dict[str, str | None] = {}
@@ -54,6 +54,7 @@ class Session:
         self.loaded: Loaded = self._load()
         self.keys = KeyRing(self._load, environment=environment, workspace_root=None, cwd=Path.cwd())
         protocol.sync = self._sync
+        self._set_log_level()
 
     # Settings
 
@@ -140,16 +141,19 @@ class Session:
         self._excluded.clear()
         if self.loaded.settings == before.settings:
             return
-        logging.getLogger("codestral_ls").setLevel(self.settings.log_level.upper())
+        self._set_log_level()
         self.feedback.clear("")
         client, engine, self._client, self._engine = self._client, self._engine, None, None
         if engine is not None and client is not None:
             self.later(_close(engine, client))
 
+    def _set_log_level(self) -> None:
+        logging.getLogger("codestral_ls").setLevel((self._log_level or self.settings.log_level).upper())
+
     def _load(self) -> Loaded:
         return load(
             environment=self._environment,
-            user_config=self._user_config,
+            user_config=user_config_path(),
             editor=self._editor,
             workspace_root=self._roots[0] if self._roots else None,
         )

@@ -155,10 +155,11 @@ class ResponseStream(httpx.AsyncByteStream):
     def abandon(self) -> None:
         """Give up what is still to come; nothing happens when all of it has come."""
         self._chunks.clear()
-        self._release()
         if not self.over:
             self._error = httpx.StreamClosed()
             self._on_abandoned()
+        # After the reset, so that no window is opened for what is no longer wanted.
+        self._release()
 
     def _release(self) -> None:
         if self._unread:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from codestral_ls.api.transport.eyeballs import connect_socket
 from codestral_ls.api.transport.options import NetworkOptions
 from codestral_ls.api.transport.proxies import (
     Proxy,
@@ -19,9 +20,6 @@ from codestral_ls.api.transport.proxies import (
     platform_proxy,
 )
 from codestral_ls.api.transport.tls import TlsContexts
-
-# RFC 8305 (Happy Eyeballs), section 5: the recommended delay before the next address is tried as well.
-HAPPY_EYEBALLS_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -197,16 +195,15 @@ class Gate(asyncio.Protocol):
 
 async def _connect(host: str, port: int, context: ssl.SSLContext | None) -> Gate:
     loop = asyncio.get_running_loop()
-    transport, gate = await loop.create_connection(
-        Gate,
-        host,
-        port,
-        ssl=context,
-        server_hostname=host if context else None,
-        happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS,
-    )
-    # asyncio sets it on TCP sockets itself, but not where a socket's protocol number is reported as 0.
-    transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected = await connect_socket(host, port)
+    _, gate = await loop.create_connection(Gate, sock=connected)
+    if context is not None:
+        # Not by create_connection: cancelled between the socket and the handshake, that leaves the socket open.
+        try:
+            await gate.start_tls(context, host)
+        except BaseException:
+            gate.abort()
+            raise
     return gate
 
 

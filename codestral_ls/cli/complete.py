@@ -1,0 +1,100 @@
+"""`codestral-ls complete FILE:LINE:COLUMN`: one completion through the same engine as the server's, printed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+from codestral_ls.api.access import is_sandbox, open_client
+from codestral_ls.api.sandbox import NOTICE
+from codestral_ls.cli.failure import Failure
+from codestral_ls.cli.workspace import Workspace, language_of, open_workspace, read_text, say_problems
+from codestral_ls.completion.engine import Engine
+from codestral_ls.completion.types import Ask, Outcome, Trigger
+from codestral_ls.context.privacy import excluded
+from codestral_ls.settings.paths import state_dir
+from codestral_ls.text.document import Snapshot
+from codestral_ls.text.rope import Rope
+
+
+def run(place: str, *, as_json: bool) -> int:
+    """Prints the completion, or everything about it as JSON; 1 if there is none."""
+    path, line, column = _parse(place)
+    text = Rope.of(read_text(path))
+    if line > text.line_count:
+        raise Failure(f"{path} has {text.line_count} lines, no line {line}")
+    start, end = text.line_start(line - 1), text.line_end(line - 1)
+    if start + column - 1 > end:
+        raise Failure(f"line {line} of {path} has {end - start} characters, no column {column}")
+    workspace = open_workspace(path.resolve())
+    say_problems(workspace.loaded)
+    absolute = path.resolve()
+    snapshot = Snapshot(absolute.as_uri(), language_of(path), None, text)
+    outcome, host = asyncio.run(_ask(workspace, snapshot, start + column - 1, absolute))
+    if as_json:
+        print(json.dumps(_report(outcome, host, workspace), indent=2))
+    elif outcome.suggestions:
+        print(outcome.suggestions[0].text)
+    if is_sandbox(workspace.loaded.settings):
+        print(f"codestral-ls: {NOTICE}", file=sys.stderr)
+    if outcome.suggestions:
+        return 0
+    raise Failure(outcome.why or "there is no completion here")
+
+
+async def _ask(workspace: Workspace, snapshot: Snapshot, offset: int, path: Path) -> tuple[Outcome, str]:
+    settings = workspace.loaded.settings.for_language(snapshot.language)
+    shown = str(path.relative_to(workspace.root)) if path.is_relative_to(workspace.root) else str(path)
+    client = open_client(settings, workspace.keys, os.environ, state_dir())
+    engine = Engine(client, time.monotonic, random.random)
+    try:
+        reason = excluded(shown, settings.exclude)
+        outcome = await engine.suggest(Ask(snapshot, offset, Trigger.INVOKED, settings, 0.0, reason))
+    finally:
+        await engine.aclose()
+        await client.aclose()
+    return outcome, client.host
+
+
+def _report(outcome: Outcome, host: str, workspace: Workspace) -> dict[str, object]:
+    request, usage = outcome.request, outcome.usage
+    return {
+        "text": outcome.suggestions[0].text if outcome.suggestions else None,
+        "why": outcome.why,
+        "error": outcome.error.kind if outcome.error else None,
+        "sandbox": is_sandbox(workspace.loaded.settings),
+        "host": host,
+        "request": None
+        if request is None
+        else {
+            "model": request.model,
+            "prompt": request.prompt,
+            "suffix": request.suffix,
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "stop": list(request.stop),
+        },
+        "timing_ms": {
+            "waited": outcome.waited_ms,
+            "first_text": outcome.first_text_ms,
+            "total": outcome.total_ms,
+        },
+        "tokens": None
+        if usage is None
+        else {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens, "cached": usage.cached_tokens},
+    }
+
+
+def _parse(place: str) -> tuple[Path, int, int]:
+    parts = place.rsplit(":", 2)
+    if len(parts) != 3 or not (parts[1].isdecimal() and parts[2].isdecimal()) or not parts[0]:
+        raise Failure(f"complete takes FILE:LINE:COLUMN, not {place}", code=2)
+    line, column = int(parts[1]), int(parts[2])
+    if line < 1 or column < 1:
+        raise Failure("lines and columns count from 1", code=2)
+    return Path(parts[0]), line, column
