@@ -19,8 +19,8 @@ from codestral_ls.cli.failure import Failure
 from codestral_ls.cli.workspace import language_of, read_text
 from codestral_ls.settings.hosts import SANDBOX
 
-MOST_LINES = 14
-SAMPLE_START = "    def remove("
+LEAST_LINES, MOST_LINES = 12, 24
+SAMPLE_START = "    def add("
 """Where the typing starts in the bundled sample."""
 
 KEY_SECONDS = 0.075
@@ -102,7 +102,7 @@ def _block_end(lines: list[str], first: int) -> int:
         line = lines[at]
         if line.strip() and len(line) - len(line.lstrip()) < indent:
             break
-        if not line.strip() and at > first + 3:
+        if not line.strip() and at > first + LEAST_LINES:
             break
         last = at + 1
     while last > first + 1 and not lines[last - 1].strip():

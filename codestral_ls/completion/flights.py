@@ -163,7 +163,8 @@ class Flights:
     async def _try(self, flight: Flight, timeouts: Timeouts, retry: Retry) -> None:
         for attempt in itertools.count():
             try:
-                return await self._read(flight, timeouts)
+                await self._read(flight, timeouts)
+                return
             except ApiError as error:
                 wait = None if flight.shape.raw else retry(attempt, error)
                 if wait is None:

@@ -228,10 +228,7 @@ class Shape:
             text = text[1:]
         if not self._place.after and self._place.before.endswith(("\n\n", "\n\r\n")) and text.startswith("\n"):
             text = text[1:]
-        if rest.strip():
-            text = self._without_rest(text, rest)
-        else:
-            text = text.rstrip()
+        text = self._without_rest(text, rest) if rest.strip() else text.rstrip()
         return text if text.strip() else ""
 
     def _without_rest(self, text: str, rest: str) -> str:

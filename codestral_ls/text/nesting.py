@@ -19,7 +19,9 @@ _LINE_COMMENTS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("lua", "sql", "haskell", "elm", "ada", "vhdl"), frozenset({"--"})),
     **dict.fromkeys(("lisp", "clojure", "scheme", "racket", "commonlisp", "emacs-lisp", "ini", "asm"), frozenset(";")),
     **dict.fromkeys(("latex", "tex", "erlang", "matlab"), frozenset("%")),
-    **dict.fromkeys(("html", "xml", "markdown", "plaintext", "json", "css", "csv", "vue", "svelte", "text"), frozenset()),
+    **dict.fromkeys(
+        ("html", "xml", "markdown", "plaintext", "json", "css", "csv", "vue", "svelte", "text"), frozenset()
+    ),
 }  # fmt: skip
 _SLASHES = frozenset({"//"})
 
@@ -27,8 +29,8 @@ _TRIPLE_QUOTES = frozenset({"python", "julia", "toml", "elixir", "kotlin", "scal
 _BACKTICK_STRINGS = frozenset({"javascript", "javascriptreact", "typescript", "typescriptreact", "go", "vue", "svelte"})
 # In these, an apostrophe is (also) something else than a quote: a lifetime, a prime, a quoting sign, English.
 _NO_APOSTROPHES = frozenset(
-    {"rust", "haskell", "fsharp", "ocaml", "lisp", "clojure", "scheme", "racket", "commonlisp", "emacs-lisp", "markdown",
-     "plaintext", "text", "html", "xml", "latex", "tex", "csv", "vhdl", "verilog", "ada", "json"}
+    {"rust", "haskell", "fsharp", "ocaml", "lisp", "clojure", "scheme", "racket", "commonlisp", "emacs-lisp",
+     "markdown", "plaintext", "text", "html", "xml", "latex", "tex", "csv", "vhdl", "verilog", "ada", "json"}
 )  # fmt: skip
 _NO_QUOTES = frozenset({"markdown", "plaintext", "text", "html", "xml", "latex", "tex", "csv"})
 
