@@ -95,7 +95,7 @@ def _host_and_port(scheme: str, authority: str) -> str:
         from ipaddress import IPv6Address
 
         try:
-            host = f"[{IPv6Address(host[1:-1]).compressed}]"
+            host = f"[{IPv6Address(host[1:-1])}]"
         except ValueError:
             raise BadBaseUrl("a valid IPv6 address between [ and ]") from None
     if port is None or int(port) == _DEFAULT_PORTS[scheme]:

@@ -280,6 +280,7 @@ def _program(name: str, environment: Mapping[str, str]) -> str:
 
     folders = environment.get("PATH", os.defpath).split(os.pathsep)
     found = which(name, path=os.pathsep.join(folder for folder in folders if os.path.isabs(folder)))
+    # On Windows `which` looks in the working folder before PATH, and then gives a relative path.
     if not found or not os.path.isabs(found):
         raise UnusableKey("the command was not found in PATH")
     return found

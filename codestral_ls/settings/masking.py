@@ -66,6 +66,6 @@ class KeyFilter(logging.Filter):
 
 def _spellings(key: str) -> tuple[str, ...]:
     import json
-    from urllib.parse import quote, quote_plus
+    from urllib.parse import quote
 
-    return key, quote(key, safe=""), quote(key), quote_plus(key), json.dumps(key)[1:-1], repr(key)[1:-1]
+    return key, quote(key, safe=""), quote(key), json.dumps(key)[1:-1], repr(key)[1:-1]

@@ -59,6 +59,7 @@ def test_a_url_is_brought_to_one_spelling(written: str, normal: str) -> None:
         ("ftp://api.mistral.ai", "https://"),
         ("file:///etc/passwd", "https://"),
         ("javascript:alert(1)", "scheme"),
+        ("https://user:pw@a.example", "without a user name or password"),
         ("https://", "host name"),
         ("https:///v1", "host name"),
         ("https://:443", "host name"),

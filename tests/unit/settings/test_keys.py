@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -273,6 +274,7 @@ class TestEnvFile:
         assert desk.find() == KeySearch(None)
 
     def test_a_huge_one_is_not_read(self, desk: Desk) -> None:
+        desk.cwd = desk.workspace
         (desk.workspace / ".env").write_text("MISTRAL_API_KEY=real\n" + "#" * 300_000)
         found = desk.find()
         assert found.key is None
@@ -300,10 +302,11 @@ class TestCommand:
         ],
     )
     def test_a_failure_says_which_command_and_how_but_not_what_it_printed(
-        self, desk: Desk, line: str, how: str
+        self, desk: Desk, capfd: pytest.CaptureFixture[str], line: str, how: str
     ) -> None:
         desk.config.write_text(line)
         found = desk.find()
+        assert capfd.readouterr() == ("", "")
         assert found.key is None
         [problem] = found.problems
         command = os.path.basename(desk.load().settings.api_key_command[0])
@@ -320,11 +323,21 @@ class TestCommand:
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
 
-    @pytest.mark.skipif(os.name != "posix", reason="a shell")
-    def test_a_child_that_holds_the_pipe_is_ended_too(self, desk: Desk) -> None:
-        desk.config.write_text("api_key_command = ['sh', '-c', 'sleep 60 & echo hunter2']")
-        [problem] = desk.find(command_timeout_s=0.5).problems
-        assert "left its output open" in problem.message
+    @pytest.mark.skipif(os.name != "posix", reason="a shell and a named pipe")
+    def test_a_child_that_holds_the_output_is_ended_too(self, desk: Desk, tmp_path: Path) -> None:
+        sign_of_life = tmp_path / "pipe"
+        os.mkfifo(sign_of_life)
+        reading = os.open(sign_of_life, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            line = f"sleep 60 3> {sign_of_life} & echo hunter2"
+            desk.config.write_text(f"api_key_command = ['sh', '-c', '{line}']")
+            [problem] = desk.find(command_timeout_s=0.5).problems
+            assert "left its output open" in problem.message
+            # Readable, with nothing to read: the last process that held the pipe is gone.
+            assert select.select([reading], [], [], 10)[0]
+            assert os.read(reading, 1) == b""
+        finally:
+            os.close(reading)
 
     def test_no_shell_reads_the_arguments(self, desk: Desk) -> None:
         code = "import sys; print(sys.argv[1].count(chr(36)))"
@@ -341,6 +354,13 @@ class TestCommand:
         desk.config.write_text("api_key_command = ['planted']")
         desk.environment["PATH"] = os.pathsep.join(["", ".", PATH])
         assert desk.find().key is None
+        real = desk.workspace / "planted"
+        real.write_text("#!/bin/sh\necho real-key\n")
+        real.chmod(0o755)
+        desk.environment["PATH"] = os.pathsep.join(["", ".", str(desk.workspace), PATH])
+        found = desk.find().key
+        assert found is not None
+        assert found.value == "real-key"
         desk.environment["PATH"] = os.pathsep.join([str(desk.cwd), PATH])
         found = desk.find().key
         assert found is not None

@@ -135,6 +135,19 @@ class TestLogFilter:
         assert "ValueError: [key] inside" in log.text()
         assert "hunter2" not in log.text()
 
+    def test_an_exception_is_out_of_reach_of_other_formatters(self, log: Log) -> None:
+        class Own(logging.Formatter):
+            def format(self, record: logging.LogRecord) -> str:
+                return repr(record.exc_info) + str(record.exc_text)
+
+        log.handler.setFormatter(Own())
+        try:
+            raise ValueError("hunter2")
+        except ValueError:
+            log.logger.exception("failed")
+        assert "ValueError: [key]" in log.text()
+        assert "hunter2" not in log.text()
+
     def test_the_stack(self, log: Log) -> None:
         log.logger.info("where", stack_info=True)
         assert "test_the_stack" in log.text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def test_settings_sent_under_the_section_name_are_unwrapped(load_layers: Any) ->
 def test_what_an_editors_client_keeps_in_our_section_is_not_unknown(load_layers: Any) -> None:
     assert load_layers(editor={"trace": {"server": "off"}, "client": "kate"}).problems == ()
     assert len(load_layers(user='trace = "off"').problems) == 1
+    assert len(load_layers(user="", editor={"languages": {"c": {"trace": "off"}}}).problems) == 1
 
 
 @pytest.mark.parametrize(
@@ -207,6 +209,20 @@ def test_a_flood_of_problems_is_cut_and_keeps_the_errors(load_layers: Any) -> No
     assert "proxy" in loaded.problems[0].message
     assert loaded.problems[0].level == "error"
     assert "4981 more" in loaded.problems[-1].message
+
+
+def test_a_flood_of_unknown_keys_is_not_searched_for_near_ones(
+    load_layers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[str] = []
+
+    def search(name: str, *_rest: object, **_options: object) -> list[str]:
+        searches.append(name)
+        return []
+
+    monkeypatch.setattr(difflib, "get_close_matches", search)
+    load_layers(project="\n".join(f"nonsense_{index} = 1" for index in range(5000)))
+    assert 1 <= len(searches) <= 20
 
 
 def test_nothing_is_needed(tmp_path: Path) -> None:

@@ -237,6 +237,11 @@ class TestGreedySampling:
         assert loaded.problems == ()
         assert loaded.settings.top_p == pair["top_p"]
 
+    def test_a_top_p_of_1_stays_per_language_too(self, load_layers: Any) -> None:
+        loaded = load_layers(user="top_p = 1\n[languages.go]\ntemperature = 0")
+        assert loaded.problems == ()
+        assert loaded.settings.for_language("go").top_p == 1
+
     def test_it_is_settled_per_language_too(self, load_layers: Any) -> None:
         loaded = load_layers(user="top_p = 0.9\n[languages.go]\ntemperature = 0\n[languages.c]\nmax_tokens = 9")
         assert loaded.settings.top_p == 0.9
