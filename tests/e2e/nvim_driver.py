@@ -27,7 +27,7 @@ POLL = 0.02  # seconds
 T = TypeVar("T")
 
 
-def until(what: str, probe: Callable[[], T], limit: float = LIMIT) -> T:
+def until(what: str, probe: Callable[[], T | None], limit: float = LIMIT) -> T:
     """Polls until `probe` gives something true, and returns it. Raises AssertionError after `limit` seconds."""
     end = time.monotonic() + limit
     while not (value := probe()):
@@ -200,29 +200,34 @@ class Neovim:
         """)
         return text
 
-    def inline_answers(self) -> int:
-        """How many inline completion requests the server has answered, errors and cancellations included."""
-        trace = self.sandbox.messages()
-        asked = {
-            entry["message"]["id"]
-            for entry in trace
-            if entry["way"] == ">" and entry["message"].get("method") == "textDocument/inlineCompletion"
-        }
-        return sum(
-            entry["way"] == "<" and "method" not in entry["message"] and entry["message"].get("id") in asked
-            for entry in trace
-        )
-
     def inline_requests(self) -> int:
         """How many inline completion requests the editor has sent."""
-        return sum(
-            entry["message"].get("method") == "textDocument/inlineCompletion" for entry in self.sandbox.messages()
-        )
+        return len(self._inline_ids())
 
-    def wait_for_answer_after(self, requests: int) -> None:
-        """Waits until a request beyond the first `requests` was made, and all of them are answered."""
-        until("another request", lambda: self.inline_requests() > requests)
-        until("its answer", lambda: self.inline_answers() >= self.inline_requests())
+    def wait_for_answer_after(self, requests: int) -> list[dict[str, Any]]:
+        """Waits until a request beyond the first `requests` was made and the last one is answered; gives its items."""
+        until("another inline completion request", lambda: self.inline_requests() > requests)
+
+        def answer() -> dict[str, Any] | None:
+            last = self._inline_ids()[-1]
+            answers = (entry["message"] for entry in self.sandbox.messages() if entry["way"] == "<")
+            return next((answer for answer in answers if "method" not in answer and answer.get("id") == last), None)
+
+        result = until("its answer", answer).get("result") or {}
+        return list(result.get("items", []))
+
+    def type_and_wait_for_answer(self, keys: str) -> list[dict[str, Any]]:
+        """Types keys that move the cursor, waits for the request that follows, and gives the items of its answer."""
+        requests = self.inline_requests()
+        self.type(keys)
+        return self.wait_for_answer_after(requests)
+
+    def _inline_ids(self) -> list[int]:
+        return [
+            entry["message"]["id"]
+            for entry in self.sandbox.messages()
+            if entry["message"].get("method") == "textDocument/inlineCompletion"
+        ]
 
     def close(self) -> None:
         """Ends the server, then the editor."""
