@@ -24,6 +24,11 @@ class Driver:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int:
+        """The server's process id; 0 before it was started."""
+        return self._process.pid if self._process is not None else 0
+
     async def start(self, environment: Mapping[str, str], command: Sequence[str] = SERVER) -> None:
         """Starts the server; it inherits stderr."""
         self._process = await asyncio.create_subprocess_exec(
