@@ -234,4 +234,5 @@ def _connect_error(what: str, error: OSError) -> httpx.ConnectError:
         return httpx.ConnectError(f"TLS with {what} failed: {error.reason or error}")
     if isinstance(error, socket.gaierror):
         return httpx.ConnectError(f"the host name of {what} cannot be resolved: {error.strerror}")
-    return httpx.ConnectError(f"{what} cannot be reached: {error.strerror or error}")
+    reason = error.strerror or str(error) or "the connection was closed"
+    return httpx.ConnectError(f"{what} cannot be reached: {reason}")

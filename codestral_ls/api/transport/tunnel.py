@@ -106,6 +106,10 @@ class Socks5Tunnel:
         return 4 + lengths[self._received[3]] + 2
 
     def _advance(self, reply: bytes) -> bytes:
+        # Of the three replies only that to the password has a version of its own; socksio does not look at it.
+        version = 1 if self._connection.state is socks5.SOCKS5State.SERVER_VERIFY_USERNAME_PASSWORD else 5
+        if reply[0] != version:
+            raise ProxyRefusal("it does not answer like a SOCKS5 proxy")
         try:
             answer = self._connection.receive_data(reply)
         except (ProtocolError, ValueError) as error:
