@@ -11,7 +11,7 @@ import re
 from codestral_ls.api.errors import NonsenseAnswer
 
 MAX_EVENT_BYTES = 4 << 20
-"""An event longer than this is no answer to a completion request; reading on would only cost memory."""
+"""An event whose lines are longer than this is no answer to a completion request; reading on would only cost memory."""
 
 _LINE_END = re.compile(rb"[\r\n]")
 _BOM = b"\xef\xbb\xbf"
@@ -51,8 +51,7 @@ class EventParser:
                     start += 1
             self._end_of_line(events)
         self._line += chunk[start:]
-        if len(self._line) + self._size > MAX_EVENT_BYTES:
-            raise NonsenseAnswer("The API sent an event of more than 4 MB; the answer was dropped.")
+        self._check_size()
         return events
 
     def close(self) -> list[str]:
@@ -64,6 +63,8 @@ class EventParser:
         return events
 
     def _end_of_line(self, events: list[str]) -> None:
+        # Here as well as after a piece: whether an event is too long must not depend on how it was cut.
+        self._check_size()
         line = bytes(self._line)
         self._line.clear()
         if self._first_line:
@@ -74,12 +75,15 @@ class EventParser:
             return
         field, _, value = line.partition(b":")
         if field == b"data":
-            value = value.removeprefix(b" ")
-            self._data.append(value)
-            self._size += len(value)
+            self._data.append(value.removeprefix(b" "))
+            self._size += len(line)
 
     def _end_of_event(self, events: list[str]) -> None:
         if self._data:
             events.append(b"\n".join(self._data).decode("utf-8", "replace"))
         self._data.clear()
         self._size = 0
+
+    def _check_size(self) -> None:
+        if self._size + len(self._line) > MAX_EVENT_BYTES:
+            raise NonsenseAnswer("The API sent an event of more than 4 MB; the answer was dropped.")
