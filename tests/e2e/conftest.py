@@ -69,7 +69,9 @@ def start_neovim(request: pytest.FixtureRequest, sandbox: Sandbox, api: Scripted
     for editor in started:
         if request.node.stash.get(_FAILED, False):
             keep_artifacts(request.node.name, sandbox, api, editor.screen, editor.messages)
+        messages = editor.messages()
         editor.close()
+        assert "stack traceback" not in messages, messages  # how Neovim shows an error in Lua
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ class Sandbox:
         home = {f"XDG_{kind.upper()}_HOME": str(self.work / kind) for kind in ("config", "data", "state", "cache")}
         runtime = {"VIMRUNTIME": str(self.program.runtime)} if self.program.runtime else {}
         return {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{SERVER.parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.work),
             "LC_ALL": "C.UTF-8",
             "TERM": "xterm-256color",

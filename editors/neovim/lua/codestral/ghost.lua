@@ -7,9 +7,9 @@ local M = {}
 local INLINE = 'textDocument/inlineCompletion'
 local INVOKED, AUTOMATIC = 1, 2 -- lsp.InlineCompletionTriggerKind
 
--- What is taken of the rest. A word brings the blanks and punctuation before it and the blanks after it.
+-- What is taken of the rest. A word brings the blanks and punctuation before it, and the blanks after it on its line.
 ---@type table<codestral.Part, string>
-local PARTS = { all = '^.*$', word = '^%s*%p*[^%s%p]*%s*', line = '^\n?[^\n]*' }
+local PARTS = { all = '^.*$', word = '^%s*%p*[^%s%p]*[ \t]*', line = '^\n?[^\n]*' }
 
 ---@class codestral.Suggestion A text and the place that it is for. Columns are bytes.
 ---@field text string With \n for every line end.

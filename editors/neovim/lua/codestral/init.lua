@@ -7,7 +7,7 @@ local M = {}
 ---@alias codestral.Action 'accept'|'accept-word'|'accept-line'|'dismiss'|'next'|'previous'|'trigger'
 
 ---@class codestral.Config
----@field cmd string[] How the language server is started.
+---@field cmd string[]|fun(dispatchers: vim.lsp.rpc.Dispatchers, config: vim.lsp.ClientConfig): vim.lsp.rpc.PublicClient How the language server is started.
 ---@field filetypes? string[] Where it is started; nil is every file.
 ---@field settings table<string, any> Settings of codestral-ls, as in its config.toml: { debounce_ms = 0 }.
 ---@field keymaps boolean|table<codestral.Action, string> false maps nothing; true maps M.keys; a table maps what it names.
@@ -38,7 +38,7 @@ end
 ---@param options table<string, any>
 ---@return boolean whether every option is known and of the right type; if not, the user has been told
 local function valid(options)
-  local types = { cmd = 'table', filetypes = 'table', settings = 'table', keymaps = { 'boolean', 'table' } }
+  local types = { cmd = { 'table', 'function' }, filetypes = 'table', settings = 'table', keymaps = { 'boolean', 'table' } }
   for name, value in pairs(options) do
     if not types[name] then
       warn(("unknown option '%s' in setup (known: cmd, filetypes, settings, keymaps)"):format(name))
@@ -79,8 +79,9 @@ function M.setup(options)
     init_options = settings,
     settings = { codestral = settings },
   })
-  if vim.fn.executable(M.config.cmd[1]) == 0 then
-    return warn(("'%s' is not on PATH: install codestral-ls, or name it in setup { cmd = … }"):format(M.config.cmd[1]))
+  local program = type(M.config.cmd) == 'table' and M.config.cmd[1]
+  if program and vim.fn.executable(program) == 0 then
+    return warn(("'%s' is not on PATH: install codestral-ls, or name it in setup { cmd = … }"):format(program))
   end
   vim.lsp.enable 'codestral'
 

@@ -22,7 +22,7 @@ end
 ---@param buf? integer
 local function keep(name, key, earlier, buf)
   if not earlier then
-    -- A mapped <Tab> no longer ends an abbreviation as the typed one does; CTRL-] does, and inserts nothing.
+    -- A mapped <Tab> does not end an abbreviation as a typed one does; CTRL-] does, and inserts nothing.
     vim.keymap.set('i', name, key == '<Tab>' and '<C-]><Tab>' or key, { buffer = buf })
     return
   end
