@@ -203,6 +203,7 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.served.closed_at = time.monotonic()
+        self.transport.close()  # Python 3.10 warns of a leak otherwise
         self._writable.set()
         self.lost.set()
         self.speaker.lost()

@@ -243,6 +243,8 @@ class Connection(asyncio.Protocol, ABC):
         self._wake_writers()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # Python 3.10 takes a TLS transport that the peer has closed for leaked unless it is told.
+        self.transport.close()
         if not self.lost.done():
             self.lost.set_result(None)
         self._wake_writers()
