@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import AsyncIterable, Callable
 
@@ -19,6 +20,8 @@ from codestral_ls.api.transport.options import NetworkOptions
 from codestral_ls.api.transport.pool import OriginPool
 
 __all__ = ["NetworkOptions", "Transport"]
+
+logger = logging.getLogger(__name__)
 
 # How often a request that the server has not looked at (REFUSED_STREAM, GOAWAY) is sent again.
 MAX_REFUSALS = 2
@@ -84,7 +87,10 @@ class Transport(httpx.AsyncBaseTransport):
         Returns when it is; a failure is logged and otherwise left to that request. Calls at the same time, and a
         request that comes meanwhile, share one handshake.
         """
-        await self._pool(httpx.URL(url)).warm()
+        try:
+            await self._pool(httpx.URL(url)).warm()
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            logger.info("no connection ahead of time: %s", error)
 
     async def aclose(self) -> None:
         """Close every connection. What is still being read fails with httpx.ReadError."""

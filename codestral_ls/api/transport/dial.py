@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import socket
 import ssl
 import sys
@@ -13,6 +14,7 @@ import httpx
 from codestral_ls.api.transport.eyeballs import connect_socket
 from codestral_ls.api.transport.options import NetworkOptions
 from codestral_ls.api.transport.proxies import (
+    PLATFORMS_WITH_SETTINGS,
     Proxy,
     bypassed_by_environment,
     environment_proxy,
@@ -86,7 +88,7 @@ class Dialler:
             if bypassed_by_environment(origin.host, origin.port, environment):
                 return None
             found = environment_proxy(origin.scheme, origin.host, origin.port, environment)
-            if found is None and sys.platform in ("darwin", "win32"):
+            if found is None and platform.system() in PLATFORMS_WITH_SETTINGS:
                 loop = asyncio.get_running_loop()
                 found = await loop.run_in_executor(None, platform_proxy, origin.scheme, origin.host)
             return found

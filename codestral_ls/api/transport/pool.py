@@ -47,6 +47,7 @@ class OriginPool:
         self._tick = tick
         self._on_opened = on_opened
         self._connections: list[Connection] = []
+        self._leaving: set[Connection] = set()  # no longer to be used, but not gone yet
         self._dials: set[asyncio.Task[None]] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._one_each = origin.scheme == "http"  # a guess for https, until ALPN has been seen
@@ -60,18 +61,17 @@ class OriginPool:
         """
         deadlines: dict[str, float] = {}
         while True:
+            if self._closed:
+                raise httpx.ConnectError("the transport was closed")
             connection = self._pick(established_after)
             if connection is not None:
                 return connection
             await self._wait(timeouts, deadlines)
 
     async def warm(self) -> None:
-        """Return when a connection is ready or could not be made; the reason of a failure is logged."""
-        try:
-            await self.acquire(Timeouts(connect=DIAL_SECONDS, pool=DIAL_SECONDS))
-            self._sweep()
-        except httpx.TransportError as error:
-            logger.info("no connection to %s ahead of time: %s", self._origin, error)
+        """Return when a connection is ready. Raises what `acquire` does."""
+        await self.acquire(Timeouts(connect=DIAL_SECONDS, pool=DIAL_SECONDS))
+        self._sweep()
 
     async def aclose(self) -> None:
         self._closed = True
@@ -81,9 +81,9 @@ class OriginPool:
         for dial in dials:
             dial.cancel()
         self._fail_waiters(httpx.ConnectError("the transport was closed"), len(self._waiters))
-        connections = list(self._connections)
-        for connection in connections:
+        for connection in list(self._connections):
             connection.close()
+        connections = [*self._connections, *self._leaving]
         if connections:
             await asyncio.wait([connection.lost for connection in connections], timeout=GOODBYE_SECONDS)
         for connection in connections:
@@ -198,13 +198,20 @@ class OriginPool:
     def _changed(self, connection: Connection) -> None:
         if connection in self._connections:
             if connection.given_up:
-                self._connections.remove(connection)
+                self._leave(connection)
                 self._replace()
-            elif connection.lost.done() and not self._closed:
+            elif connection.lost.done():
                 self._connections.remove(connection)
             elif not connection.busy and connection.idle_since is None:
                 self._sweep()
+        elif connection.lost.done():
+            self._leaving.discard(connection)
         self._wake_waiters()
+
+    def _leave(self, connection: Connection) -> None:
+        self._connections.remove(connection)
+        if not connection.lost.done():
+            self._leaving.add(connection)
 
     def _replace(self) -> None:
         """Dial for a request to come, in place of a connection that a cancelled answer has cost."""
@@ -223,7 +230,7 @@ class OriginPool:
             elif connection.idle_since is None:
                 connection.idle_since = now
             elif now - connection.idle_since >= self._idle_seconds:
-                self._connections.remove(connection)
+                self._leave(connection)
                 connection.close()
         idle = [connection.idle_since for connection in self._connections if connection.idle_since is not None]
         if idle and self._sweep_timer is None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+PLATFORMS_WITH_SETTINGS = ("Darwin", "Windows")  # as platform.system() names them
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080}
 # GNOME and some VPN clients export `socks://`; every SOCKS proxy they mean speaks version 5.
 _SCHEMES = {"http": "http", "https": "https", "socks5": "socks5", "socks5h": "socks5", "socks": "socks5"}
@@ -104,12 +105,15 @@ def is_loopback(host: str) -> bool:
 
 def platform_proxy(scheme: str, host: str) -> Proxy | None:
     """The proxy of the macOS or Windows network settings; None elsewhere. May block: call it off the event loop."""
-    if platform.system() not in ("Darwin", "Windows"):
+    if platform.system() not in PLATFORMS_WITH_SETTINGS:
         return None
     import urllib.request
 
     found = urllib.request.getproxies()
-    value = found.get(scheme) or found.get("all") or found.get("socks")
+    value = found.get(scheme)
+    if not value and found.get("socks"):
+        # Python names a scheme here that means nothing: http on macOS, socks on Windows.
+        value = "socks5://" + found["socks"].rpartition("://")[2]
     if not value or urllib.request.proxy_bypass(host):
         return None
     return parse_proxy(value)

@@ -228,6 +228,17 @@ def test_warming_a_host_that_is_not_there_raises_nothing(unused_port: int, caplo
     assert "cannot be reached" in caplog.text
 
 
+@pytest.mark.parametrize("url", ["ftp://example.org/", "https://[", ""])
+def test_warming_a_host_that_makes_no_sense_raises_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with transport_for() as transport:
+            await transport.warm(url)
+
+    with caplog.at_level("INFO"):
+        run(main)
+    assert "no connection ahead of time" in caplog.text
+
+
 def test_all_who_wait_for_a_dial_hear_of_its_failure(unused_port: int) -> None:
     async def main() -> None:
         async with client_for() as client:

@@ -14,7 +14,14 @@ from support.proxy_server import ProxyServer
 from support.tls_server import TlsServer
 from transport_helpers import client_for, echo, run
 
-from codestral_ls.api.transport.proxies import Proxy, bypasses, environment_proxy, is_loopback, parse_proxy
+from codestral_ls.api.transport.proxies import (
+    Proxy,
+    bypasses,
+    environment_proxy,
+    is_loopback,
+    parse_proxy,
+    platform_proxy,
+)
 from codestral_ls.api.transport.tunnel import ConnectTunnel, ProxyRefusal, Socks5Tunnel
 
 HOST = "api.mistral.ai"
@@ -104,6 +111,28 @@ def test_loopback(host: str, expected: bool) -> None:
 )
 def test_the_environment_names_the_proxy(scheme: str, environment: Mapping[str, str], expected: str | None) -> None:
     found = environment_proxy(scheme, HOST, 443, environment)
+    assert (found and str(found)) == expected
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "bypassed", "expected"),
+    [
+        ("Windows", {"https": "http://p:8080"}, False, "http://p:8080"),
+        ("Windows", {"https": "http://p:8080"}, True, None),
+        ("Windows", {"socks": "socks://p:1080"}, False, "socks5://p:1080"),
+        ("Darwin", {"socks": "http://p:1080"}, False, "socks5://p:1080"),
+        ("Darwin", {"http": "http://p:8080"}, False, None),
+        ("Darwin", {}, False, None),
+        ("Linux", {"https": "http://p:8080"}, False, None),
+    ],
+)
+def test_macos_and_windows_have_settings_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, system: str, settings: dict[str, str], bypassed: bool, expected: str | None
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: settings)
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: bypassed)
+    found = platform_proxy("https", HOST)
     assert (found and str(found)) == expected
 
 
