@@ -21,7 +21,7 @@ DONE = "[DONE]"
 
 @dataclass(frozen=True)
 class FimRequest:
-    """A fill-in-the-middle request. `max_tokens` in tokens; `None` leaves a field out of the body."""
+    """A fill-in-the-middle request. `max_tokens` and `min_tokens` in tokens; `None` leaves a field out of the body."""
 
     model: str
     prompt: str
@@ -37,8 +37,8 @@ class FimRequest:
         """The JSON body, exactly the fields that the FIM schema knows."""
         fields: dict[str, object] = {
             "model": self.model,
-            "prompt": well_formed(self.prompt),
-            "suffix": well_formed(self.suffix),
+            "prompt": self.prompt,
+            "suffix": self.suffix,
             "stream": stream,
         }
         optional: dict[str, object] = {
@@ -47,7 +47,7 @@ class FimRequest:
             "temperature": self.temperature,
             # "top_p must be 1 when using greedy sampling": left out, it is 1.
             "top_p": None if self.temperature == 0 else self.top_p,
-            "stop": list(self.stop) or None,
+            "stop": _stops(self.stop),
             "random_seed": self.random_seed,
         }
         fields.update((name, value) for name, value in optional.items() if value is not None)
@@ -72,15 +72,15 @@ class ChatRequest:
         """The JSON body, exactly the fields that the chat schema knows."""
         fields: dict[str, object] = {
             "model": self.model,
-            "messages": [_well_formed_message(message) for message in self.messages],
+            "messages": [dict(message) for message in self.messages],
             "stream": stream,
         }
-        prediction = None if self.prediction is None else {"type": "content", "content": well_formed(self.prediction)}
+        prediction = None if self.prediction is None else {"type": "content", "content": self.prediction}
         optional: dict[str, object] = {
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "top_p": None if self.temperature == 0 else self.top_p,
-            "stop": list(self.stop) or None,
+            "stop": _stops(self.stop),
             "tools": list(self.tools) or None,
             "tool_choice": self.tool_choice if self.tools else None,
             "prediction": prediction,
@@ -91,7 +91,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens that the API counted for one call."""
+    """Tokens that the API counted for one call. `cached_tokens` are those of the prompt that cost less."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -121,7 +121,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that the host offers, and what it says the model can do."""
+    """A model that the host offers. `fim` and `chat`: what the host says it can do; True where the host does not say.
+
+    `max_context` is in tokens.
+    """
 
     id: str
     fim: bool
@@ -131,21 +134,30 @@ class Model:
 
 
 def read_chunk(data: str) -> Chunk | None:
-    """The chunk in an event's data or in a plain JSON answer; None for one without content (padding, keep-alive).
+    """The chunk in an event's data; None for one without content (padding, keep-alive).
 
     Raises `StreamError` if it is an error event, `NonsenseAnswer` if it is not JSON or not an object.
     """
+    chunk = read_answer(data)
+    return chunk if chunk.text or chunk.finish_reason or chunk.usage or chunk.tool_calls else None
+
+
+def read_answer(data: str) -> Chunk:
+    """A plain JSON answer as one chunk, or the chunk in an event's data, with whatever it holds.
+
+    Raises `StreamError` if it is an error, `NonsenseAnswer` if it is not JSON or not an object.
+    """
     try:
         answer = json.loads(data)
+        if not isinstance(answer, dict):
+            raise NonsenseAnswer(f"The API sent JSON that is not an answer: {excerpt(data)}")
+        if answer.get("object") in ("error", "Error") or (not answer.get("choices") and _has_error(answer)):
+            raise StreamError(answer)
+        return _chunk(answer)
     except ValueError:
         raise NonsenseAnswer(f"The API sent something that is not JSON: {excerpt(data)}") from None
     except RecursionError:
         raise NonsenseAnswer("The API sent JSON that is nested too deeply to be an answer.") from None
-    if not isinstance(answer, dict):
-        raise NonsenseAnswer(f"The API sent JSON that is not an answer: {excerpt(data)}")
-    if answer.get("object") in ("error", "Error") or ("choices" not in answer and _has_error(answer)):
-        raise StreamError(answer)
-    return _chunk(answer)
 
 
 class StreamError(Exception):
@@ -159,41 +171,63 @@ class StreamError(Exception):
     def status(self) -> int:
         """The HTTP status that the event stands for; 500 where it names none."""
         inner = self.body.get("error")
-        for source in (self.body, inner if isinstance(inner, dict) else {}):
-            status = source.get("raw_status_code") or source.get("status")
-            if isinstance(status, int) and 400 <= status <= 599:
-                return status
-        return 500
+        sources = (self.body, inner if isinstance(inner, dict) else {})
+        for source in sources:
+            for name in ("raw_status_code", "status", "code"):
+                status = source.get(name)
+                if isinstance(status, int) and 400 <= status <= 599:
+                    return status
+        return next((_STATUS_OF_TYPE[kind] for s in sources if (kind := str(s.get("type"))) in _STATUS_OF_TYPE), 500)
+
+
+_STATUS_OF_TYPE = {
+    "invalid_model": 400,
+    "tier_not_allowed": 403,
+    "labs_not_enabled": 403,
+    "rate_limited": 429,
+    "service_tier_capacity_exceeded": 429,
+    "engine_max_pending_tokens": 429,
+}
 
 
 def read_models(data: str) -> tuple[Model, ...]:
     """The models of a `/v1/models` answer. Raises `NonsenseAnswer` if it is none."""
     try:
         answer = json.loads(data)
-        cards = answer["data"] if isinstance(answer, dict) else answer
-        return tuple(_model(card) for card in cards if isinstance(card, dict) and isinstance(card.get("id"), str))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise NonsenseAnswer(f"The API sent a list of models that cannot be read: {excerpt(data)}") from None
+    except (ValueError, RecursionError):
+        answer = None
+    # Some compatible servers leave the envelope out.
+    cards = answer.get("data") if isinstance(answer, dict) else answer
+    if not isinstance(cards, list):
+        raise NonsenseAnswer(f"The API sent a list of models that cannot be read: {excerpt(data)}")
+    return tuple(_model(card) for card in cards if isinstance(card, dict) and isinstance(card.get("id"), str))
 
 
 def error_text(body: object) -> str:
     """The human part of an error body, whatever its family (`message`, `detail`, nested, JSON in a string)."""
+    return _error_text(body, 8)
+
+
+def _error_text(body: object, depth: int) -> str:
+    """`depth`: how far to look; a real body has four levels, and a hostile one must not exhaust the stack."""
     if isinstance(body, str):
-        if body.lstrip()[:1] in ("{", "["):
+        if depth and body.lstrip()[:1] in ("{", "["):
             try:
-                return error_text(json.loads(body))
+                return _error_text(json.loads(body), depth - 1) or excerpt(body, 400)
             except (ValueError, RecursionError):
-                return excerpt(body)
-        return excerpt(body)
+                return excerpt(body, 400)
+        return excerpt(body, 400)
+    if not depth:
+        return ""
     if isinstance(body, list):
-        return "; ".join(filter(None, map(error_text, body[:3])))
+        return "; ".join(filter(None, (_error_text(part, depth - 1) for part in body[:3])))
     if isinstance(body, dict):
-        if isinstance(body.get("msg"), str):
-            where = ".".join(str(part) for part in body.get("loc", ()) if part != "body")
-            return f"{where}: {body['msg']}" if where else str(body["msg"])
-        for name in ("message", "detail", "error"):
-            if body.get(name):
-                return error_text(body[name])
+        if isinstance(message := body.get("msg"), str):
+            where = body.get("loc")
+            path = ".".join(str(p) for p in where if p != "body") if isinstance(where, list) else ""
+            return excerpt(f"{path}: {message}" if path else message, 400)
+        found = (_error_text(body.get(name), depth - 1) for name in ("message", "detail", "error"))
+        return next(filter(None, found), "")
     return ""
 
 
@@ -203,44 +237,37 @@ def excerpt(text: str, length: int = 120) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def well_formed(text: str) -> str:
-    """The text with lone surrogates replaced by U+FFFD: they have no UTF-8 form, and the API refuses them."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def _dump(fields: Mapping[str, object]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Half of a surrogate pair has no UTF-8 form: U+FFFD in its place. Two halves that meet become one character.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode("utf-8")
 
 
-def _well_formed_message(message: Mapping[str, object]) -> dict[str, object]:
-    return {name: well_formed(value) if isinstance(value, str) else value for name, value in message.items()}
+def _stops(stop: Sequence[str]) -> list[str] | None:
+    """One string is one stop, not its characters; an empty one would stop every answer before it begins."""
+    return [text for text in ([stop] if isinstance(stop, str) else stop) if text] or None
 
 
 def _has_error(answer: Mapping[str, Any]) -> bool:
     return any(answer.get(name) for name in ("error", "detail", "message"))
 
 
-def _chunk(answer: Mapping[str, Any]) -> Chunk | None:
+def _chunk(answer: Mapping[str, Any]) -> Chunk:
     choice = _first_choice(answer)
-    message = next((m for name in ("delta", "message") if isinstance(m := choice.get(name), dict)), {})
+    message = next((m for name in ("delta", "message") if isinstance(m := choice.get(name), dict) and m), {})
     text = _text(message.get("content"))
     if not text:
         text = _text(choice.get("text")) or _text(answer.get("content"))
-    usage = _usage(answer.get("usage"))
     finish = choice.get("finish_reason")
-    calls = tuple(_tool_calls(message.get("tool_calls")))
-    if not (text or usage or finish or calls):
-        return None
     model = answer.get("model")
     return Chunk(
         text,
         finish if isinstance(finish, str) else None,
-        usage,
-        calls,
+        _usage(answer.get("usage")),
+        tuple(_tool_calls(message.get("tool_calls"))),
         model if isinstance(model, str) else None,
     )
 
@@ -272,7 +299,7 @@ def _text(content: object) -> str:
 
 
 def _usage(usage: object) -> Usage | None:
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or not usage:
         return None
     details = usage.get("prompt_tokens_details") or usage.get("prompt_token_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("num_cached_tokens")
@@ -280,7 +307,10 @@ def _usage(usage: object) -> Usage | None:
 
 
 def _count(value: object) -> int:
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else 0
+    """A number of tokens; 0 for what cannot be one, such as NaN, which Python's parser takes for JSON."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**53:
+        return 0
+    return int(value)
 
 
 def _tool_calls(calls: object) -> list[ToolCallPart]:
@@ -307,15 +337,16 @@ def _tool_calls(calls: object) -> list[ToolCallPart]:
 
 
 def _model(card: Mapping[str, Any]) -> Model:
-    abilities = _table(card.get("capabilities"))
+    abilities = card.get("capabilities")
+    says = isinstance(abilities, dict)
     aliases = card.get("aliases")
     context = card.get("max_context_length")
     return Model(
         card["id"],
-        bool(abilities.get("completion_fim")),
-        bool(abilities.get("completion_chat")),
+        bool(_table(abilities).get("completion_fim")) or not says,
+        bool(_table(abilities).get("completion_chat")) or not says,
         tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
-        context if isinstance(context, int) else None,
+        context if isinstance(context, int) and context > 0 else None,
     )
 
 

@@ -169,11 +169,8 @@ def test_a_stream_that_ended_well_has_no_last_event() -> None:
 )
 def test_an_event_without_end_is_given_up(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MAX_EVENT_BYTES", 1000)
-    parser = EventParser()
-    parser.feed(b"data: before\n\n")
     with pytest.raises(NonsenseAnswer):
-        for _ in range(2000):
-            parser.feed(piece)
+        parse(b"data: before\n\n", *[piece] * 2000)
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000], ids=["byte by byte", "small pieces", "at once"])
