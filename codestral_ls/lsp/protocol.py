@@ -19,6 +19,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcRequestCancelled
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
+from codestral_ls.lsp.lenient import Leniency
+
 if TYPE_CHECKING:
     from cattrs import Converter
     from pygls.lsp.server import LanguageServer
@@ -29,8 +31,6 @@ CLIENT_SECONDS = 10.0
 """How long a request to the client is waited for: some clients never answer (Kate's showDocument)."""
 
 MAX_LOGGED_CHARS = 400
-
-_POSITION_REQUESTS = frozenset({types.TEXT_DOCUMENT_INLINE_COMPLETION, types.TEXT_DOCUMENT_COMPLETION})
 
 
 class Protocol(LanguageServerProtocol):
@@ -43,8 +43,8 @@ class Protocol(LanguageServerProtocol):
         """Called with `<` (to the client) or `>` (from it) and each message as plain JSON values."""
         self.sync: Callable[[object], None] = lambda _params: None
         """Takes didOpen, didChange and didClose, in place of pygls' workspace."""
+        self._leniency = Leniency(converter)
         self._initialized = False
-        self._counts_from_zero = False
 
     @property
     def is_shut_down(self) -> bool:
@@ -58,27 +58,79 @@ class Protocol(LanguageServerProtocol):
         try:
             data = json.loads(body)
         except (ValueError, RecursionError) as error:
-            logger.warning("A message from the editor is not JSON (%s): %r", error, body[:80])
+            # The error's text alone: the body may be the user's source code.
+            logger.warning("A message from the editor is not JSON (%s)", error)
             self._send_error(None, types.ErrorCodes.ParseError, "The message is not JSON.")
             return
-        if self.on_trace is not None:
-            self.on_trace(">", data)
         if not isinstance(data, dict) or data.get("jsonrpc") != self.VERSION:
             logger.warning("A message from the editor is not JSON-RPC 2.0: %s", _excerpt(data))
             self._send_error(None, types.ErrorCodes.InvalidRequest, "The message is not a JSON-RPC 2.0 object.")
             return
+        try:
+            if self.on_trace is not None:
+                self.on_trace(">", data)
+            self._take(data)
+        except Exception:
+            # One message must not take the ones behind it along.
+            logger.exception("A message could not be handled: %s", _excerpt(data))
+            self._refuse(data, types.ErrorCodes.InternalError, "The message could not be handled.")
+
+    def _take(self, data: dict[str, Any]) -> None:
         method = data.get("method")
-        if method is not None and not isinstance(method, str):
+        if method is None:
+            self._take_response(data)
+            return
+        if not isinstance(method, str):
             self._refuse(data, types.ErrorCodes.InvalidRequest, "The method is not a string.")
             return
-        if method is not None and not self._is_welcome(data, method):
+        if not self._is_welcome(data, method):
             return
-        try:
-            message = self.structure_message(self._made_lenient(data, method))
-        except JsonRpcException:
+        if not self._is_known(method):
+            if "id" in data:
+                self._send_error(data["id"], types.ErrorCodes.MethodNotFound, f"There is no method {method}.")
+            return
+        self._leniency.adapt(data, method)
+        message = self._structured(data, method)
+        if message is None:
             self._refuse(data, types.ErrorCodes.InvalidParams, f"The parameters of {method} cannot be read.")
             return
+        if "id" in data and method != types.EXIT and not hasattr(message, "id"):
+            self._refuse(data, types.ErrorCodes.InvalidRequest, f"{method} is a notification.")
+            return
+        self._initialized = self._initialized or method == types.INITIALIZE
         self.handle_message(message)
+
+    def _structured(self, data: dict[str, Any], method: str) -> Any:
+        """The message as an object of lsprotocol's; None if it cannot be read."""
+        try:
+            return self.structure_message(data)
+        except JsonRpcException:
+            if method != types.INITIALIZE:
+                return None
+        self._leniency.salvage(data)
+        try:
+            return self.structure_message(data)
+        except JsonRpcException:
+            return None
+
+    def _is_known(self, method: str) -> bool:
+        return method == types.CANCEL_REQUEST or method in self.fm.builtin_features or method in self.fm.features
+
+    def _take_response(self, data: dict[str, Any]) -> None:
+        msg_id = data.get("id")
+        # Ids of both directions share one table in pygls; there, a task is a request of the client's own.
+        future: object = self._request_futures.get(msg_id) if isinstance(msg_id, str) else None
+        if not isinstance(msg_id, str) or not isinstance(future, Future) or future.done():
+            logger.info("The editor sent neither a request nor an answer to one that waits")
+            return
+        # Some clients send both fields, one of them null.
+        error = data.pop("error", None)
+        data = {**data, "result": data.get("result")} if error is None else {**data, "error": error}
+        try:
+            self.handle_message(self.structure_message(data))
+        except JsonRpcException:
+            logger.info("The editor's answer to a request of ours cannot be read")
+            self._handle_response(msg_id, None)
 
     def handle_message(self, message: Any) -> None:
         """Sends a message to its handler. pygls tells the kinds apart by slow runtime protocols; the fields suffice."""
@@ -113,36 +165,10 @@ class Protocol(LanguageServerProtocol):
             if self._initialized:
                 self._refuse(data, types.ErrorCodes.InvalidRequest, "The server is initialized already.")
                 return False
-            self._initialized = True
         elif not self._initialized and not method.startswith("$/"):
             self._refuse(data, types.ErrorCodes.ServerNotInitialized, "The server is not initialized yet.")
             return False
         return True
-
-    def _made_lenient(self, data: dict[str, Any], method: str | None) -> dict[str, Any]:
-        """The message as the protocol has it, where editors are known to differ."""
-        params = data.get("params")
-        if method == types.INITIALIZE and isinstance(params, dict):
-            # Lua has one empty table for both; and what is in the options is for the settings to judge.
-            if not isinstance(params.get("capabilities"), dict):
-                params["capabilities"] = {}
-        elif method == types.TEXT_DOCUMENT_INLINE_COMPLETION and isinstance(params, dict):
-            context = params.get("context")
-            if not isinstance(context, dict):
-                context = params["context"] = {}
-            context["triggerKind"] = self._trigger_kind(context.get("triggerKind"))
-        elif method is not None and params == []:
-            data["params"] = {}
-        return data
-
-    def _trigger_kind(self, kind: object) -> int:
-        """1 for Invoked, 2 for Automatic. Drafts counted from 0; a connection that has once sent 0 does."""
-        automatic = types.InlineCompletionTriggerKind.Automatic.value
-        invoked = types.InlineCompletionTriggerKind.Invoked.value
-        if kind == 0:
-            self._counts_from_zero = True
-            return invoked
-        return invoked if kind == invoked and not self._counts_from_zero else automatic
 
     def _execute_handler(
         self,

@@ -54,6 +54,7 @@ def _register(server: Server) -> None:
     def initialize(params: types.InitializeParams) -> None:
         profile = profile_of(params.client_info, params.capabilities)
         encoding = PositionEncoding(types.PositionEncodingKind(protocol.workspace.position_encoding).value)
+        protocol.trace = params.trace or types.TraceValue.Off
         session.started(params, profile, encoding)
         if not profile.inline:
             server.feature(types.TEXT_DOCUMENT_COMPLETION, menu.options())(
