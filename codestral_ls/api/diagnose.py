@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -43,6 +45,12 @@ class Asked:
     model: str
     key_source: str = "the settings"
 
+    @property
+    def is_mistral(self) -> bool:
+        """Whether the host is one of Mistral's own, so that its console has the mend."""
+        name = self.host.partition("/")[0].partition(":")[0]
+        return name == "mistral.ai" or name.endswith(".mistral.ai")
+
 
 @dataclass(frozen=True)
 class Clocks:
@@ -58,87 +66,120 @@ def from_status(status: int, headers: Mapping[str, str], body: str, asked: Asked
     said = error_text(parsed) if parsed is not None else ""
     if parsed is None and body.lstrip()[:1] not in ("<", ""):
         said = excerpt(body)
-    quote = f" ({said})" if said else ""
     kind, code = _type_and_code(parsed)
     if status == 401:
         return BadKey(
             f"{asked.host} refuses the API key (401{_after_comma(said)}). The key comes from {asked.key_source}: "
-            "check it at console.mistral.ai. A used-up quota gives the same answer.",
+            f"{key_mend(asked)}",
             status=status,
         )
-    if status in (402, 403):
-        if kind in ("tier_not_allowed", "labs_not_enabled") or status == 402 or parsed is not None:
-            return NotInPlan(
-                f"Your plan at {asked.host} does not include {asked.model} ({status}{_after_comma(said)}): "
-                "activate a plan at console.mistral.ai, or set another fim_model or chat_model.",
-                status=status,
-            )
+    if status == 402 or (status == 403 and parsed is not None):
+        return NotInPlan(
+            f"Your plan at {asked.host} does not include {asked.model} ({status}{_after_comma(said)}): "
+            f"{_plan_mend(asked)}, or set another fim_model or chat_model.",
+            status=status,
+        )
+    if status in (403, 511):
         return NonsenseAnswer(
-            f"{asked.host} answered {status} with a page instead of JSON: a proxy or firewall may stand in between. "
-            "Check proxy and base_url.",
+            f"{asked.host} answered {status} with a page instead of JSON: a proxy, firewall or login page may stand in "
+            "between. Check the network, proxy and base_url.",
+            status=status,
+        )
+    if status == 407:
+        return ProxyFailed(
+            f"The proxy on the way to {asked.host} asks for a user name and password (407): put them into proxy.",
             status=status,
         )
     if status == 429:
         return _from_429(headers, said, kind, code, asked, clocks)
     if status in (400, 404, 413, 422):
-        return _from_refusal(status, body, said, quote, kind, code, asked)
-    if status >= 500:
+        return _from_refusal(status, body, said, kind, code, asked)
+    if status >= 500 or status in (408, 425):
         return Overloaded(
             f"{asked.host} has trouble ({status}{_after_comma(said)}). Nothing is wrong on your side; "
             "completions resume by themselves.",
             status=status,
             retry_at=retry_at(headers, clocks),
         )
+    quote = f" (“{excerpt(said)}”)" if said else ""
     return NonsenseAnswer(
         f"{asked.host} answered with status {status}{quote}, which this API does not use: check base_url and proxy.",
         status=status,
     )
 
 
-def from_exception(error: BaseException, asked: Asked, *, began: bool) -> ApiError:
+def from_exception(error: Exception, asked: Asked, *, began: bool) -> ApiError:
     """The error for a call that failed below HTTP. `began`: whether the answer's headers had come."""
+    if isinstance(error, httpx.ProxyError):
+        hint = " and ca_file" if _cause(error, ssl.SSLError) is not None else ""
+        return ProxyFailed(
+            f"The proxy on the way to {asked.host} does not let us through ({_reason(error)}): check proxy{hint}."
+        )
     if (certificate := _cause(error, ssl.SSLCertVerificationError)) is not None:
         reason = getattr(certificate, "verify_message", "") or "not trusted"
         return CertificateRefused(
             f"The certificate of {asked.host} is refused ({reason}): if a proxy of your organisation stands in "
             "between, give its certificate as ca_file, or check the clock of this machine."
         )
-    if isinstance(error, (httpx.ProxyError, httpx.UnsupportedProtocol)):
-        return ProxyFailed(f"The proxy on the way to {asked.host} does not let us through ({error}): check proxy.")
     if isinstance(error, httpx.TimeoutException):
         return TimedOut(_time_out_text(error, asked, began))
-    if _cause(error, ssl.SSLError) is not None:
+    if _cause(error, ssl.SSLError) is not None or "CA file" in str(error):
         return CertificateRefused(
-            f"No TLS connection to {asked.host} ({excerpt(str(error))}): check base_url (http or https?), proxy "
-            "and ca_file."
+            f"No TLS connection to {asked.host} ({_reason(error)}): check base_url (http or https?), proxy and ca_file."
+        )
+    if isinstance(error, httpx.DecodingError):
+        return NonsenseAnswer(f"{asked.host} sent an answer that cannot be unpacked: check base_url and proxy.")
+    if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL)):
+        return Unreachable(f"{asked.host} is no address that can be asked: check base_url.")
+    if isinstance(error, httpx.LocalProtocolError):
+        # Its text may quote a header, and the header may be the key.
+        return Unreachable(
+            f"The request to {asked.host} cannot be sent: check api_key and base_url for odd characters."
         )
     if began:
         return Unreachable(f"The connection to {asked.host} broke in the middle of an answer ({_reason(error)}).")
     return Unreachable(f"{asked.host} cannot be reached ({_reason(error)}): check the network, base_url and proxy.")
 
 
+def key_mend(asked: Asked) -> str:
+    """What to do about a key that was refused."""
+    if asked.is_mistral:
+        return "check it at console.mistral.ai. A used-up quota gives the same answer."
+    return "check api_key, and that base_url is the host it belongs to."
+
+
+def http_date(value: str) -> float | None:
+    """An HTTP date in seconds since the epoch; None if it is none."""
+    try:
+        date = parsedate_to_datetime(value)
+        # The old forms name no zone; RFC 9110, section 5.6.7, reads them as UTC.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
 def retry_at(headers: Mapping[str, str], clocks: Clocks) -> float | None:
-    """When to ask again, in seconds of the monotonic clock: `retry-after-ms`, `retry-after` (seconds or date)."""
-    seconds = _number(headers.get("retry-after-ms"))
-    if seconds is not None:
-        seconds /= 1000
+    """When to ask again, in seconds of the monotonic clock: `retry-after-ms`, `retry-after` (seconds or date).
+
+    None if the API names no time, or one that is past: to ask again at once is what it did not like.
+    """
+    seconds = None
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        seconds = milliseconds / 1000
     elif (value := headers.get("retry-after")) is not None:
         seconds = _number(value)
-        if seconds is None:
-            try:
-                seconds = parsedate_to_datetime(value).timestamp() - clocks.wall()
-            except (ValueError, TypeError, IndexError, OverflowError):
-                return None
-    if seconds is None:
+        if seconds is None and (date := http_date(value)) is not None:
+            seconds = date - clocks.wall()
+    if seconds is None or seconds <= 0:
         return None
-    return clocks.monotonic() + min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return clocks.monotonic() + min(seconds, MAX_RETRY_AFTER_SECONDS)
 
 
 def _from_429(headers: Mapping[str, str], said: str, kind: str, code: str, asked: Asked, clocks: Clocks) -> ApiError:
-    if headers.get("x-ratelimit-limit-req-minute", "").strip() == "0":
+    if _number(headers.get("x-ratelimit-limit-req-minute")) == 0:
         return NotInPlan(
             f"Your plan at {asked.host} allows no requests to {asked.model} (its limit is 0 a minute): "
-            "activate a plan at console.mistral.ai.",
+            f"{_plan_mend(asked)}.",
             status=429,
         )
     at = retry_at(headers, clocks)
@@ -158,8 +199,9 @@ def _from_429(headers: Mapping[str, str], said: str, kind: str, code: str, asked
     )
 
 
-def _from_refusal(status: int, body: str, said: str, quote: str, kind: str, code: str, asked: Asked) -> ApiError:
+def _from_refusal(status: int, body: str, said: str, kind: str, code: str, asked: Asked) -> ApiError:
     words = said.lower()
+    quote = f" ({status}{_after_comma(said)})"
     if status == 413 or kind in _TOO_LARGE_TYPES or ("too large" in words and "context" in words):
         return RequestTooLarge(
             f"The request is too large for {asked.model}{quote}: lower prefix_chars, suffix_chars or max_tokens.",
@@ -167,21 +209,24 @@ def _from_refusal(status: int, body: str, said: str, quote: str, kind: str, code
         )
     if kind == "invalid_model" or code == "1500" or "fim is not enabled" in words or _names_model(words):
         return ModelUnavailable(
-            f"{asked.host} has no use for the model {asked.model}{quote}: set fim_model to one that completes code, "
+            f"{asked.host} cannot complete code with the model {asked.model}{quote}: set fim_model to one that can, "
             "such as codestral-latest.",
             status=status,
         )
     if status == 404 or (status == 400 and body.lstrip()[:1] == "<"):
         return RequestRefused(
-            f"There is no Mistral API at {asked.host} ({status}{_after_comma(said)}): check base_url; "
-            "it is the address without /v1.",
+            f"There is no Mistral API at {asked.host}{quote}: check base_url; it is the address without /v1.",
             status=status,
         )
     return RequestRefused(
-        f"{asked.host} refuses the request ({status}{_after_comma(said)}): check the settings for {asked.model}; "
+        f"{asked.host} refuses the request{quote}: check the settings for {asked.model}; "
         "if they are right, please report it.",
         status=status,
     )
+
+
+def _plan_mend(asked: Asked) -> str:
+    return "activate a plan at console.mistral.ai" if asked.is_mistral else "ask whoever gave you the key"
 
 
 def _names_model(words: str) -> bool:
@@ -189,7 +234,9 @@ def _names_model(words: str) -> bool:
 
 
 def _time_out_text(error: httpx.TimeoutException, asked: Asked, began: bool) -> str:
-    if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
+    if isinstance(error, httpx.PoolTimeout):
+        return f"Too many requests to {asked.host} are under way; this one found no connection in time."
+    if isinstance(error, httpx.ConnectTimeout):
         return f"{asked.host} does not take the connection in time: check the network, base_url and proxy."
     if began:
         return f"{asked.host} fell silent in the middle of an answer."
@@ -235,4 +282,4 @@ def _number(value: str | None) -> float | None:
         number = float(value) if value is not None else None
     except ValueError:
         return None
-    return number if number is not None and number == number and abs(number) != float("inf") else None
+    return number if number is not None and math.isfinite(number) else None
