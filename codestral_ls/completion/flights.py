@@ -28,6 +28,10 @@ CUT_REASONS = frozenset({"length", "model_length", "error", "cut"})
 Retry: TypeAlias = Callable[[int, ApiError], "float | None"]
 
 
+class Ended(Exception):
+    """The flight was ended from our side while somebody waited for it."""
+
+
 class Flight:
     """One request under way, and the shape of what has come of it."""
 
@@ -35,39 +39,56 @@ class Flight:
         self.anchor = anchor
         self.request = request
         self.shape = Shape(place)
-        self.error: ApiError | None = None
+        self.failure: BaseException | None = None
+        """What ended the flight, if it failed. Whole lines that came before are shown all the same."""
         self.usage: Usage | None = None
         self.landed = False
         self.first_text_ms: float | None = None
         self.total_ms: float | None = None
         self.task: asyncio.Task[None] | None = None
+        self.ending = False
         self.waiting = 0
         self._news: list[asyncio.Future[None]] = []
+        self._end_of_grace: asyncio.TimerHandle | None = None
 
     def agrees(self, typed: str) -> bool:
         """Whether what was typed since the anchor may still be what the model is saying."""
-        said = self.shape.text if self.landed else self.shape.raw
-        return (said.startswith(typed) and said != typed) or (not self.landed and typed.startswith(said))
+        typed, said = _plain(typed), self.shape.raw
+        return typed.startswith(said) or (said.startswith(typed) and said != typed)
 
     async def wait(self, typed: str) -> str | None:
         """What is left of the text after `typed` when the flight has landed; None if the two went apart.
 
-        Raises the `ApiError` that ended the flight.
+        Raises what ended the flight, if nothing is there to show: an `ApiError`, or `Ended`.
         """
         self.waiting += 1
+        if self._end_of_grace is not None:
+            self._end_of_grace.cancel()
         try:
             while not self.landed:
-                if not self.agrees(_plain(typed)):
+                if not self.agrees(typed):
                     return None
                 news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._news.append(news)
                 await news
-            if self.error is not None:
-                raise self.error
             text = self.shape.text
-            return text[len(typed) :] if text.startswith(typed) else None
+            if self.failure is not None and not (text and isinstance(self.failure, ApiError)):
+                raise self.failure
+            # A text that is typed to its end, or but for blank space, says nothing about what comes next.
+            left = text[len(typed) :]
+            return left if text.startswith(typed) and (left.strip() or not typed) else None
         finally:
             self.waiting -= 1
+            if self.waiting == 0 and not self.landed:
+                self._end_of_grace = asyncio.get_running_loop().call_later(GRACE_SECONDS, self.end)
+
+    def end(self) -> None:
+        """Ends the call to the API."""
+        self.ending = True
+        if self._end_of_grace is not None:
+            self._end_of_grace.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def tell(self) -> None:
         """Wakes those who wait."""
@@ -84,13 +105,13 @@ class Flights:
         self._api = api
         self._clock = clock
         self._flights: list[Flight] = []
-        self._reapers: set[asyncio.Task[None]] = set()
 
-    def find(self, scope: Hashable, place: Place) -> tuple[Flight, str] | None:
-        """A flight that may answer at this place, and what was typed since it started; the newest such."""
+    def find(self, scope: Hashable, place: Place, fits: Callable[[Flight], bool]) -> tuple[Flight, str] | None:
+        """A flight that may answer at this place, and what was typed since it started; the newest that `fits`."""
         for flight in reversed(self._flights):
-            typed = flight.anchor.typed_until(scope, place, lambda text, f=flight: f.agrees(_plain(text)))  # type: ignore[misc]
-            if typed is not None:
+            if flight.ending or not fits(flight):
+                continue
+            if (typed := flight.anchor.typed_until(scope, place, flight.agrees)) is not None:
                 return flight, typed
         return None
 
@@ -102,66 +123,52 @@ class Flights:
         retry: Retry,
         landed: Callable[[Flight], None],
     ) -> None:
-        """Sends the request. `landed` is called at its end, unless it was ended unwanted.
+        """Sends the request. `landed` is called at its end, unless it was ended from our side.
 
         `retry` is given the number of the attempt that failed, from 0, and the error: the seconds to wait before
         another, or None for no other.
         """
-        self._flights.append(flight)
-        flight.task = asyncio.create_task(self._fly(flight, timeouts, deadline_seconds, retry, landed))
 
-    def release(self, flight: Flight) -> None:
-        """Somebody stopped waiting: if nobody does any more, the flight is ended after the grace."""
-        if flight.waiting == 0 and not flight.landed:
-            reaper = asyncio.create_task(self._reap(flight))
-            self._reapers.add(reaper)
-            reaper.add_done_callback(self._reapers.discard)
+        def done(task: asyncio.Task[None]) -> None:
+            self._flights.remove(flight)
+            flight.landed = True
+            flight.failure = Ended() if task.cancelled() else task.exception()
+            flight.tell()
+            if not task.cancelled():
+                landed(flight)
+
+        self._flights.append(flight)
+        flight.task = asyncio.create_task(self._fly(flight, timeouts, deadline_seconds, retry))
+        flight.task.add_done_callback(done)
 
     def end_unwanted(self, scope: Hashable) -> None:
         """Ends the flights of `scope` that nobody waits for: a newer request could not join them."""
         for flight in self._flights:
-            if flight.anchor.scope == scope and flight.waiting == 0 and flight.task is not None:
-                flight.task.cancel()
+            if flight.anchor.scope == scope and flight.waiting == 0:
+                flight.end()
 
     async def aclose(self) -> None:
         """Ends everything."""
-        tasks = [flight.task for flight in self._flights if flight.task is not None] + list(self._reapers)
-        for task in tasks:
-            task.cancel()
+        tasks = [flight.task for flight in self._flights if flight.task is not None]
+        for flight in self._flights:
+            flight.end()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _reap(self, flight: Flight) -> None:
-        await asyncio.sleep(GRACE_SECONDS)
-        if flight.waiting == 0 and not flight.landed and flight.task is not None:
-            flight.task.cancel()
-
-    async def _fly(
-        self,
-        flight: Flight,
-        timeouts: Timeouts,
-        deadline_seconds: float,
-        retry: Retry,
-        landed: Callable[[Flight], None],
-    ) -> None:
+    async def _fly(self, flight: Flight, timeouts: Timeouts, deadline_seconds: float, retry: Retry) -> None:
+        failures: list[ApiError] = []
         try:
-            await asyncio.wait_for(self._try(flight, timeouts, retry), deadline_seconds)
+            await asyncio.wait_for(self._try(flight, timeouts, retry, failures), deadline_seconds)
         except asyncio.TimeoutError:
-            # Slow is not useless: what came by whole lines is shown.
-            flight.error = TimedOut(
+            if failures:
+                # The deadline fell into the wait for another attempt.
+                raise failures[-1] from None
+            raise TimedOut(
                 f"No completion within {deadline_seconds:g} s. If the API is always slow, raise timeout_ms."
-            )
-        except ApiError as error:
-            flight.error = error
-        finally:
-            self._flights.remove(flight)
-            flight.landed = True
-            flight.tell()
-        if flight.shape.text:
-            flight.error = None
-        landed(flight)
+            ) from None
 
-    async def _try(self, flight: Flight, timeouts: Timeouts, retry: Retry) -> None:
+    async def _try(self, flight: Flight, timeouts: Timeouts, retry: Retry, failures: list[ApiError]) -> None:
         for attempt in itertools.count():
+            failures.clear()
             try:
                 await self._read(flight, timeouts)
                 return
@@ -169,6 +176,7 @@ class Flights:
                 wait = None if flight.shape.raw else retry(attempt, error)
                 if wait is None:
                     raise
+                failures.append(error)
             await asyncio.sleep(wait)
 
     async def _read(self, flight: Flight, timeouts: Timeouts) -> None:

@@ -39,11 +39,10 @@ class Pacing:
         """How long to wait for another key, in milliseconds, counting what the editor has waited already."""
         if ask.trigger is Trigger.INVOKED:
             return 0.0
-        setting = ask.settings.debounce_ms
-        if setting != "adaptive":
-            return float(setting)
-        last = place.line_before[-1:]
-        wait = SHORT_MS if not last or last in _THINKING_SIGNS else BASE_MS
+        wait = ask.settings.debounce_ms
+        if wait == "adaptive":
+            last = place.line_before[-1:]
+            wait = SHORT_MS if not last or last in _THINKING_SIGNS else BASE_MS
         return max(0.0, wait - ask.waited_ms)
 
     def resting(self, ask: Ask) -> str | None:
@@ -78,7 +77,7 @@ class Pacing:
         if isinstance(error, (NoKey, BadKey)):
             # The client knows which keys were refused and sends none of them; a new one is to be tried at once.
             return
-        if error.retry_at is not None:
+        if error.retry_at is not None and error.retry_at > now:
             self._rest_until = error.retry_at
         else:
             longest = min(FIRST_REST_SECONDS * 2.0**self._failures, LONGEST_REST_SECONDS)

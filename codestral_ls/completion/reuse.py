@@ -101,7 +101,3 @@ class Reuse:
             if typed == "" and not text:
                 return ""
         return None
-
-    def forget(self) -> None:
-        """Drops everything: the settings have changed."""
-        self._known.clear()

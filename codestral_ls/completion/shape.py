@@ -104,7 +104,7 @@ class Shape:
     @property
     def raw(self) -> str:
         """What was taken of the stream so far, with `\\n` line ends: what typing along is compared with."""
-        return "\n".join([*self._lines, self._partial])
+        return self._without_doubled_space("\n".join([*self._lines, self._partial]))
 
     @property
     def text(self) -> str:
@@ -223,13 +223,21 @@ class Shape:
 
     def _fitted(self, text: str) -> str:
         """The text cut to the seams: what stands before and right after the cursor is not said again."""
-        before, rest = self._place.line_before, self._place.line_after.rstrip()
-        if text.startswith(" ") and not text.startswith("  ") and before.endswith((" ", "\t")) and before.strip():
-            text = text[1:]
+        rest = self._place.line_after.rstrip()
+        text = self._without_doubled_space(text)
         if not self._place.after and self._place.before.endswith(("\n\n", "\n\r\n")) and text.startswith("\n"):
             text = text[1:]
         text = self._without_rest(text, rest) if rest.strip() else text.rstrip()
         return text if text.strip() else ""
+
+    def _without_doubled_space(self, text: str) -> str:
+        """The text without the one space that Codestral likes to say again after the cursor's.
+
+        Before a comment two spaces are meant: most styles ask for them.
+        """
+        before = self._place.line_before
+        doubled = text.startswith(" ") and not text.startswith(("  ", " #", " //", " --"))
+        return text[1:] if doubled and before.endswith((" ", "\t")) and before.strip() else text
 
     def _without_rest(self, text: str, rest: str) -> str:
         """The text without the end that repeats the rest of the line, where the nesting says that it is a repeat."""

@@ -59,7 +59,8 @@ class Suggestion:
 class Outcome:
     """The engine's answer. Without suggestions, `why` says why in a few words; `error` is the API's, if it failed.
 
-    `waited_ms` is our own debounce, `first_text_ms` and `total_ms` count from the request to the API.
+    `request`, `usage` and the times are those of the request that the answer comes from, also when it was joined;
+    a known answer has none. `waited_ms` is our own debounce, `first_text_ms` and `total_ms` count from the request.
     """
 
     suggestions: tuple[Suggestion, ...] = ()
