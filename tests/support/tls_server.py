@@ -82,7 +82,8 @@ Handler = Callable[[Request], "Reply | Act | Awaitable[Reply | Act]"]
 class TlsServer:
     """Starts with `with`, on a free port of 127.0.0.1. `protocols` is what ALPN offers; without TLS it is HTTP/1.1.
 
-    `acknowledge_uploads=False` never opens a flow-control window for what clients send.
+    `acknowledge_uploads=False` never opens a flow-control window for what clients send. `answer_before_body=True` calls
+    the handler at an HTTP/2 request's headers instead of its end.
     """
 
     def __init__(
@@ -94,10 +95,12 @@ class TlsServer:
         max_concurrent_streams: int = 100,
         host_names: Sequence[str] = ("localhost", "127.0.0.1"),
         acknowledge_uploads: bool = True,
+        answer_before_body: bool = False,
     ) -> None:
         self.handler = handler
         self.max_concurrent_streams = max_concurrent_streams
         self.acknowledge_uploads = acknowledge_uploads
+        self.answer_before_body = answer_before_body
         self.connections: list[Served] = []
         self.requests: list[Request] = []
         self.port = 0
@@ -273,13 +276,15 @@ class Http2:
                 pseudo[":path"],
                 {name: value for name, value in fields if name[0] != ":"} | {"host": pseudo.get(":authority", "")},
             )
+            if self.line.server.answer_before_body:
+                self.begin(event.stream_id)
         elif isinstance(event, h2.events.DataReceived):
             self.requests[event.stream_id].body += event.data
             if self.line.server.acknowledge_uploads:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
-            request = self.requests[event.stream_id]
-            self.tasks[event.stream_id] = asyncio.get_running_loop().create_task(self.respond(request))
+            if not self.line.server.answer_before_body:
+                self.begin(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             if event.stream_id in self.requests and self.requests[event.stream_id].reset_at is None:
                 self.requests[event.stream_id].reset_at = time.monotonic()
@@ -289,6 +294,9 @@ class Http2:
             self.line.served.pings += 1
         elif isinstance(event, h2.events.WindowUpdated):
             self.window.set()
+
+    def begin(self, stream: int) -> None:
+        self.tasks[stream] = asyncio.get_running_loop().create_task(self.respond(self.requests[stream]))
 
     def lost(self) -> None:
         for task in self.tasks.values():

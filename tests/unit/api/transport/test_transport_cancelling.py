@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 from support.tls_server import Act, Reply, Request, TlsServer
-from transport_helpers import client_for, echo, endless, opened, run
+from transport_helpers import client_for, echo, endless, opened, run, transport_for
 
 CANCELS = 150
 NOTICE_SECONDS = 0.2  # the project's requirement for how soon a cancel must be known to the server
@@ -162,6 +162,30 @@ def test_cancelling_between_two_chunks_tells_the_server(protocol: str) -> None:
                 reading.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await reading
+                await server.until(lambda: server.requests[0].reset_at)
+
+        run(main)
+
+
+def test_a_cancelled_read_gives_the_answer_up_even_if_nobody_closes_it(protocol: str) -> None:
+    def handler(request: Request) -> Reply:
+        async def body():  # type: ignore[no-untyped-def]
+            yield b"first"
+            await asyncio.sleep(3600)
+
+        return Reply(body=body())
+
+    with TlsServer(handler, protocols=[protocol]) as server:
+
+        async def main() -> None:
+            async with transport_for(server) as transport:
+                response = await transport.handle_async_request(httpx.Request("GET", server.url))
+                assert isinstance(response.stream, httpx.AsyncByteStream)
+                chunks = aiter(response.stream)
+                assert await anext(chunks) == b"first"
+                reading = asyncio.ensure_future(anext(chunks))  # type: ignore[arg-type]
+                await asyncio.sleep(0)
+                reading.cancel()
                 await server.until(lambda: server.requests[0].reset_at)
 
         run(main)

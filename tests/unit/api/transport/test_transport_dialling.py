@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from support.tls_server import Act, Reply, TlsServer
 from transport_helpers import client_for, echo, opened, run, transport_for
 
 from codestral_ls.api.transport import eyeballs, pool
+from codestral_ls.api.transport.dial import Gate
 
 IN_TIME = httpx.Timeout(20, connect=0.1)
 
@@ -317,6 +319,35 @@ def test_cancelling_a_dial_at_any_moment_leaves_no_socket_behind() -> None:
         run(main)  # pytest turns a ResourceWarning into a failure
 
 
+def test_what_arrives_before_the_owner_does_is_kept_for_it() -> None:
+    class Owner(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.events: list[object] = []
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.events.append("made")
+
+        def data_received(self, data: bytes) -> None:
+            self.events.append(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.events.append("lost")
+
+    for lost_early in (False, True):
+        gate, owner = Gate(), Owner()
+        gate.connection_made(Mock(spec=asyncio.Transport))
+        gate.data_received(b"one,")
+        gate.data_received(b"two")
+        if lost_early:
+            gate.connection_lost(None)
+        gate.hand_over(owner)
+        gate.data_received(b"three")
+        if not lost_early:
+            gate.connection_lost(None)
+        assert owner.events[:2] == ["made", b"one,two"]
+        assert set(owner.events[2:]) == {b"three", "lost"}
+
+
 V6, V4 = socket.AF_INET6, socket.AF_INET
 
 
@@ -358,5 +389,34 @@ def test_a_stuck_address_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPat
             loop.sock_connect = connect
             async with client_for() as client:
                 assert (await client.get("http://both.example/")).status_code == 200
+
+        run(main)
+
+
+def test_of_two_addresses_that_answer_together_one_socket_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eyeballs, "ATTEMPT_DELAY", 0.01)
+    with TlsServer(echo, tls=False) as server:
+        infos = [(V4, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))] * 2
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
+
+        async def main() -> None:
+            loop: Any = asyncio.get_running_loop()
+            really = loop.sock_connect
+            together = asyncio.Event()
+            sockets: list[socket.socket] = []
+
+            async def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+                sockets.append(sock)
+                await really(sock, address)
+                if len(sockets) == 2:
+                    together.set()
+                await together.wait()
+
+            loop.sock_connect = connect
+            winner = await eyeballs.connect_socket("both.example", server.port)
+            try:
+                assert [sock.fileno() for sock in sockets if sock is not winner] == [-1]
+            finally:
+                winner.close()
 
         run(main)

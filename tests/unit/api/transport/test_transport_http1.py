@@ -206,6 +206,26 @@ def test_an_answer_in_the_middle_of_a_large_request_ends_the_sending() -> None:
     run(main)
 
 
+def test_a_server_that_takes_nothing_in_is_a_write_timeout() -> None:
+    async def main() -> None:
+        writers = []
+
+        async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writers.append(writer)
+
+        server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with server, client_for(timeout=httpx.Timeout(20, write=0.1)) as client:
+            with pytest.raises(httpx.WriteTimeout):
+                await client.post(url, content=b"x" * (64 * 1024 * 1024))
+            for writer in writers:
+                writer.transport.abort()
+            await asyncio.sleep(0)
+
+    run(main)
+
+
 def test_an_unasked_word_on_an_idle_connection_drops_it() -> None:
     with TlsServer(echo, tls=False) as server:
 

@@ -8,6 +8,7 @@ import threading
 
 import httpx
 import pytest
+from h2.connection import H2Connection
 from support.tls_server import Act, Reply, Request, TlsServer
 from transport_helpers import client_for, echo, endless, opened, run
 
@@ -138,6 +139,35 @@ def test_a_server_that_takes_nothing_in_is_a_write_timeout_and_harms_no_other_re
                     await client.post(server.url, content=LARGE)
                 assert (await client.get(server.url)).status_code == 200
                 assert opened(client) == 1
+
+        run(main)
+
+
+def test_an_answer_in_the_middle_of_a_large_request_ends_the_sending() -> None:
+    with TlsServer(lambda _: Reply(413), acknowledge_uploads=False, answer_before_body=True) as server:
+
+        async def main() -> None:
+            async with client_for(server) as client:
+                assert (await client.post(server.url, content=LARGE)).status_code == 413
+                await server.until(lambda: server.requests[0].reset_at)
+                assert (await client.get(server.url)).status_code == 413
+                assert opened(client) == 1
+
+        run(main)
+
+
+def test_a_finished_stream_is_not_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    resets = []
+    monkeypatch.setattr(H2Connection, "reset_stream", lambda _, *arguments: resets.append(arguments))
+    with TlsServer(echo) as server:
+
+        async def main() -> None:
+            async with client_for(server) as client:
+                async with client.stream("POST", server.url, content=LARGE) as response:
+                    async for _ in response.aiter_raw():
+                        pass
+                await client.get(server.url)
+            assert resets == []
 
         run(main)
 

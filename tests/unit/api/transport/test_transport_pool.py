@@ -66,8 +66,9 @@ def test_a_busy_connection_does_not_grow_old(protocol: str) -> None:
         async def main() -> None:
             clock = Clock()
             async with clocked(server, clock) as client, client.stream("GET", server.url) as response:
-                clock.now += 1000.0
-                await client.get(f"{server.url}/now")
+                for _ in range(3):
+                    clock.now += 1000.0
+                    await client.get(f"{server.url}/now")
                 async for _ in response.aiter_raw():
                     break
                 assert server.connections[0].closed_at is None
@@ -118,6 +119,46 @@ def test_a_request_on_a_connection_that_closes_under_it_is_sent_once_more(protoc
                 answer = await client.post(f"{server.url}/second", content=b"body")
                 assert answer.content == b"body"
                 assert answer.extensions["network"] == {"connection": 2, "reused": False}
+
+        run(main)
+
+
+def test_a_request_is_sent_again_on_a_fresh_connection_although_idle_ones_are_left() -> None:
+    def handler(request: Request):  # type: ignore[no-untyped-def]
+        async def answer() -> Reply | Act:
+            if request.path == "/second":
+                return Act.HANG_UP if request.connection.number <= 3 else echo(request)
+            await asyncio.sleep(0.05)
+            return echo(request)
+
+        return answer()
+
+    with TlsServer(handler, protocols=["http/1.1"]) as server:
+
+        async def main() -> None:
+            async with client_for(server) as client:
+                await asyncio.gather(*(client.get(server.url) for _ in range(3)))
+                assert opened(client) == 3
+                answer = await client.get(f"{server.url}/second")
+                assert answer.extensions["network"] == {"connection": 4, "reused": False}
+                assert [request.path for request in server.requests].count("/second") == 2
+
+        run(main)
+
+
+def test_a_host_known_to_speak_http11_is_dialled_once_for_each_who_waits() -> None:
+    with TlsServer(endless, protocols=["http/1.1"]) as server:
+
+        async def main() -> None:
+            async with client_for(server) as client:
+                first = await client.send(client.build_request("GET", server.url), stream=True)
+                others = [asyncio.ensure_future(client.get(f"{server.url}/now")) for _ in range(3)]
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                (pool,) = client._transport._pools.values()  # type: ignore[attr-defined]
+                assert len(pool._dials) == 3
+                await asyncio.gather(*others)
+                await first.aclose()
 
         run(main)
 
