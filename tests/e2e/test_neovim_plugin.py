@@ -203,6 +203,16 @@ def test_what_leaves_the_ghosts_place_takes_it_away(scripted: Scripted, keys: st
     scripted.editor.wait_for_ghost("")
 
 
+@pytest.mark.parametrize("key", ["<Esc>", "<C-c>"])
+def test_the_next_insert_mode_begins_without_it(scripted: Scripted, key: str) -> None:
+    scripted.ghost_for(" = a + b")
+    scripted.editor.type(key)
+    scripted.editor.wait_for_mode("n")
+    scripted.editor.type("A")
+    scripted.editor.wait_for_mode("i")
+    assert scripted.editor.ghost() == ""
+
+
 def test_a_bracket_closed_by_another_plugin_takes_the_ghost_away(start_neovim: StartNeovim) -> None:
     """Else the bracket in the ghost would come after it."""
     scripted = start_scripted(start_neovim, SETUP + "vim.keymap.set('i', '(', '()<Left>')\n")

@@ -59,45 +59,48 @@ local function rest(suggestion, buf)
   return nil
 end
 
---- Gives the editor what is to be shown now: the suggestions that still belong at the cursor, anchored there.
+--- Gives the editor the items that it is to have; with none, it takes its ghost away.
+---@param buf integer
+---@param ghost codestral.Ghost
+---@param items lsp.InlineCompletionItem[]
+local function hand(buf, ghost, items)
+  -- The handler belongs to a state that the editor drops when inline completion is switched off.
+  if ghost.handler and not pcall(ghost.handler, nil, { items = items }, { client_id = ghost.client.id, bufnr = buf }) then
+    ghost.handler, ghost.suggestions = nil, {}
+  end
+end
+
+--- Has the editor show what still belongs at the cursor, anchored there.
 ---@param buf integer
 ---@param ghost codestral.Ghost
 local function show(buf, ghost)
+  if #ghost.suggestions == 0 then
+    return
+  end
+  local row, col = unpack(vim.api.nvim_win_get_cursor(0))
+  local line, encoding = vim.api.nvim_get_current_line(), ghost.client.offset_encoding
   local items, kept = {}, {}
   for _, suggestion in ipairs(ghost.suggestions) do
     local text = rest(suggestion, buf)
     if text then
-      local line, col = vim.api.nvim_get_current_line(), vim.api.nvim_win_get_cursor(0)[2]
       local function position(byte)
-        return {
-          line = suggestion.row,
-          character = vim.str_utfindex(line, ghost.client.offset_encoding, byte, false),
-        }
+        return { line = row - 1, character = vim.str_utfindex(line, encoding, byte, false) }
       end
       local range = { start = position(col), ['end'] = position(col + suggestion.tail) }
       kept[#kept + 1] = suggestion
       items[#items + 1] = { insertText = text, range = range, command = suggestion.command }
     end
   end
-  if #kept == 0 and #ghost.suggestions == 0 then
-    return -- nothing shows, and nothing is to
-  end
   ghost.suggestions = kept
-  -- The handler is the editor's, and belongs to a state that it drops when inline completion is switched off.
-  if ghost.handler and not pcall(ghost.handler, nil, { items = items }, { client_id = ghost.client.id, bufnr = buf }) then
-    ghost.handler, ghost.suggestions = nil, {}
-  end
+  hand(buf, ghost, items)
 end
 
 --- Takes the ghost text away and disregards the answers that are under way.
 ---@param buf integer
 ---@param ghost codestral.Ghost
 local function clear(buf, ghost)
-  for _, suggestion in ipairs(ghost.suggestions) do
-    suggestion.row = -1 -- belongs nowhere any more
-  end
-  ghost.settled, ghost.step = ghost.asked, 0
-  show(buf, ghost)
+  ghost.suggestions, ghost.settled, ghost.step = {}, ghost.asked, 0
+  hand(buf, ghost, {})
 end
 
 ---@param ghost codestral.Ghost
@@ -357,6 +360,16 @@ function M.watch(client, buf)
     callback = function()
       if vim.api.nvim_get_current_buf() == buf then
         leave(buf, ghost)
+      end
+    end,
+  })
+  vim.api.nvim_create_autocmd('ModeChanged', {
+    group = group,
+    pattern = '*:i*',
+    desc = 'Insert mode begins without the ghost text that the editor kept over CTRL-C',
+    callback = function()
+      if vim.api.nvim_get_current_buf() == buf then
+        hand(buf, ghost, {})
       end
     end,
   })
