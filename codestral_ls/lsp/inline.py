@@ -73,7 +73,18 @@ async def suggest(
         )
     )
     session.tell(outcome)
-    return offset, outcome.suggestions[0].text if outcome.suggestions else ""
+    text = outcome.suggestions[0].text if outcome.suggestions else ""
+    return offset, text if _has_utf8_form(text) else ""
+
+
+def _has_utf8_form(text: str) -> bool:
+    """Whether there is no half of a surrogate pair in it, which editors refuse the whole message for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        logger.info("A suggestion with half a character in it was dropped")
+        return False
+    return True
 
 
 def _moved(document: Document, snapshot: Snapshot, offset: int, text: str) -> tuple[int, str]:

@@ -65,19 +65,32 @@ def _item(session: Session, snapshot: Snapshot, offset: int, text: str) -> types
     label = shown.splitlines()[0]
     new_text = whole
     if profile.menu_text is not MenuText.AS_IS:
-        new_text = _dedented(whole, before[: len(before) - len(before.lstrip())])
+        new_text = _dedented(whole, _indentation(snapshot, offset))
     snippet = profile.menu_text is MenuText.DEDENTED_SNIPPET and "\n" in new_text
     return types.CompletionItem(
         label=label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…",
         label_details=types.CompletionItemLabelDetails(description="Codestral"),
         detail="Codestral",
-        documentation=types.MarkupContent(types.MarkupKind.Markdown, f"```{snapshot.language}\n{whole}\n```"),
+        documentation=types.MarkupContent(types.MarkupKind.Markdown, _fenced(whole, snapshot.language)),
         filter_text=whole.split("\n")[0].rstrip("\r") or stem,
         insert_text_format=types.InsertTextFormat.Snippet if snippet else types.InsertTextFormat.PlainText,
         insert_text_mode=profile.insert_text_mode,
         kind=types.CompletionItemKind.Text if not snippet else types.CompletionItemKind.Snippet,
         text_edit=types.TextEdit(edit_range, _escaped(new_text) if snippet else new_text),
     )
+
+
+def _indentation(snapshot: Snapshot, offset: int) -> str:
+    """The blanks at the start of the cursor's line, up to the cursor."""
+    start = snapshot.text.line_start(snapshot.text.line_of(offset))
+    head = snapshot.text.slice(start, min(offset, start + _LINE_CHARS))
+    return head[: len(head) - len(head.lstrip(" \t"))]
+
+
+def _fenced(text: str, language: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _dedented(text: str, indentation: str) -> str:

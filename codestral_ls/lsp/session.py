@@ -171,7 +171,7 @@ class Session:
             from codestral_ls.context.privacy import excluded
 
             path = _path(uri)
-            shown = str(path) if path is not None else urlsplit(uri).path
+            shown = str(path) if path is not None else _uri_path(uri)
             for root in self._roots:
                 if path is not None and path.is_relative_to(root):
                     shown = str(path.relative_to(root))
@@ -270,6 +270,13 @@ def _roots(params: types.InitializeParams) -> list[Path]:
     if not roots and params.root_path:
         roots = [Path(params.root_path)]
     return roots
+
+
+def _uri_path(uri: str) -> str:
+    try:
+        return urlsplit(uri).path
+    except ValueError:
+        return uri  # no URI at all; whatever it is, it is what there is to judge the document by
 
 
 def _path(uri: str) -> Path | None:

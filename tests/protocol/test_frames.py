@@ -24,8 +24,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LspClient]:
 def client(shared: LspClient) -> Iterator[LspClient]:
     """One server for all tests here, which still serves after each of them and has shown nothing."""
     shared.settle()
-    shared.strays.clear()
-    shared.notifications.clear()
+    shared.forget()
     yield shared
     shared.settle()
     assert shared.messages == []

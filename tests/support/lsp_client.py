@@ -78,7 +78,9 @@ class Pending:
 
 def private_environment(home: Path, variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """An environment whose home, and all folders that hang on it, is `home`: nothing of the real user is seen."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "SYSTEMROOT", "TMPDIR") if name in os.environ
+    }
     folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "STATE", "CACHE", "DATA")}
     # The loopback is where the scripted APIs are; a proxy of the machine has no business there.
     return {**kept, "HOME": str(home), **folders, "NO_PROXY": "127.0.0.1,localhost", **(variables or {})}
@@ -257,6 +259,12 @@ class LspClient:
     @property
     def stderr(self) -> str:
         return self._err.decode("utf-8", "replace")
+
+    def forget(self) -> None:
+        """Drops what was shown and logged so far, for tests that share a server."""
+        self.notifications.clear()
+        self.strays.clear()
+        self._err.clear()
 
     def assert_quiet(self) -> None:
         """The server lives, and neither a traceback nor a message about a fault of its own was seen."""
