@@ -8,10 +8,12 @@ import itertools
 import pytest
 from completion_helpers import Bench, leave, shown, with_engine
 
+from codestral_ls.api.client import Timeouts
 from codestral_ls.api.errors import NonsenseAnswer, Overloaded, TimedOut, Unreachable
 from codestral_ls.api.wire import Chunk, Usage
 from codestral_ls.completion.flights import GRACE_SECONDS
 from codestral_ls.completion.types import Origin, Trigger
+from codestral_ls.settings.model import Timeouts as TimeoutSettings
 
 SLOW = [0.5, "com", 0.1, "pute", 0.1, "(x)"]
 
@@ -341,12 +343,10 @@ def test_at_the_deadline_without_a_whole_line_the_outcome_is_a_time_out() -> Non
 
 def test_the_time_outs_of_the_settings_reach_the_api() -> None:
     async def test(bench: Bench) -> None:
-        from codestral_ls.settings.model import Timeouts
-
-        outcome = await bench.suggest("a = ¦", timeout_ms=Timeouts(fim=500))
+        outcome = await bench.suggest("a = ¦", timeout_ms=TimeoutSettings(fim=500))
         assert isinstance(outcome.error, TimedOut)
         assert bench.time() == pytest.approx(0.5)
-        assert bench.api.calls[0].timeouts.first_byte == 0.5
+        assert bench.api.calls[0].timeouts == Timeouts.of(500)
 
     with_engine(test, [1.0, "late"])
 
