@@ -126,6 +126,7 @@ class Neovim:
         program = [str(sandbox.program.path), "--embed", "--headless", "--clean", "-n"]
         argv = ["env", "-i", *variables, *program, "-u", str(sandbox.write_init(init))]
         self.nvim: Any = pynvim.attach("child", argv=argv)
+        until("end of the start", lambda: self.lua("return vim.v.vim_did_enter == 1"))
 
     def open(self, path: Path) -> None:
         """Edits the file and waits until the server is ready for it."""

@@ -279,6 +279,22 @@ def said(editor: Neovim) -> list[str]:
     return [line for line in editor.messages().splitlines() if "codestral" in line.lower()]
 
 
+def test_the_plugin_works_without_setup(start_neovim: StartNeovim, api: ScriptedApi) -> None:
+    """With the server found by its name on PATH, started by vim.lsp.enable alone."""
+    api.script = writes(DONE)
+    editor = start_neovim("""
+        vim.opt.runtimepath:append(plugin)
+        vim.lsp.enable 'codestral'
+        vim.lsp.inline_completion.enable()
+        vim.keymap.set('i', '<C-l>', '<Plug>(codestral-accept)')
+    """)
+    open_source(editor)
+    editor.type("A")
+    editor.wait_for_ghost(" = a + b")
+    editor.type(" =<C-l>")
+    editor.wait_for_lines(*DONE.splitlines())
+
+
 def test_a_user_at_a_terminal(start_terminal: StartTerminal, sandbox: Sandbox, api: ScriptedApi) -> None:
     if shutil.which("tmux") is None:
         pytest.skip("no tmux here: `apt-get install tmux`")
