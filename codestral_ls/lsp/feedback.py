@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from lsprotocol import types
 
@@ -35,9 +36,9 @@ class Feedback:
             types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=_TYPES[level], message=f"Codestral: {message}")
         )
 
-    def clear(self, prefix: str) -> None:
-        """What was said of these kinds is over: the next time it is said again."""
-        self._said = {kind for kind in self._said if not kind.startswith(prefix)}
+    def clear(self, prefix: str, keep: Collection[str] = ()) -> None:
+        """What was said of these kinds, but for `keep`, is over: the next time it is said again."""
+        self._said = {kind for kind in self._said if kind in keep or not kind.startswith(prefix)}
 
     def trace(self, message: str) -> None:
         """A line for `$/logTrace`, if the client has asked for a trace."""

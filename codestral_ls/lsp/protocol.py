@@ -126,6 +126,9 @@ class Protocol(LanguageServerProtocol):
         # Some clients send both fields, one of them null.
         error = data.pop("error", None)
         data = {**data, "result": data.get("result")} if error is None else {**data, "error": error}
+        if self._result_types.get(msg_id) is types.ConfigurationResponse and not isinstance(data.get("result"), list):
+            # lsprotocol would make a list of anything that can be run through.
+            data["result"] = []
         try:
             self.handle_message(self.structure_message(data))
         except JsonRpcException:
@@ -208,14 +211,29 @@ class Protocol(LanguageServerProtocol):
 
     async def ask_client(self, method: str, params: object) -> Any:
         """The client's answer to a request; None if it refuses or does not answer in `CLIENT_SECONDS`."""
-        future = self.send_request(method, params)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+
+        def arrived(sent: Future[Any]) -> None:
+            if answer.done():
+                return
+            if sent.cancelled():
+                logger.info("The editor did not answer %s", method)
+                answer.set_result(None)
+            elif (error := sent.exception()) is not None:
+                logger.info("The editor refused %s: %s", method, error)
+                answer.set_result(None)
+            else:
+                answer.set_result(sent.result())
+
+        sent = self.send_request(method, params)
+        sent.add_done_callback(arrived)
+        # One step from the answer to who waits for it: what the client sends next must find it taken.
+        timer = loop.call_later(CLIENT_SECONDS, sent.cancel)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), CLIENT_SECONDS)
-        except asyncio.TimeoutError:
-            logger.info("The editor did not answer %s", method)
-        except JsonRpcException as error:
-            logger.info("The editor refused %s: %s", method, error)
-        return None
+            return await answer
+        finally:
+            timer.cancel()
 
     def _send_handler_result(self, future: Any, *, msg_id: int | str) -> None:
         self._request_futures.pop(msg_id, None)

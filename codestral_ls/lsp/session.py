@@ -43,7 +43,10 @@ class Session:
         self.profile: Profile = UNKNOWN
         self._environment = environment
         self._log_level = log_level
-        self._editor: dict[str, Any] | object = {}
+        self._options: object = None
+        """What the editor gave at the start."""
+        self._section: dict[str, Any] = {}
+        """What it says since: all of it each time, so what is no longer there no longer counts."""
         self._roots: list[Path] = []
         self._excluded: dict[str, str | None] = {}
         self._newest: dict[tuple[str, str], int | str] = {}
@@ -70,7 +73,7 @@ class Session:
         self._roots = _roots(params)
         workspace = params.capabilities.workspace
         self._pulls = bool(workspace and workspace.configuration)
-        self._editor = params.initialization_options if params.initialization_options is not None else {}
+        self._options = params.initialization_options
         self._new_settings()
         self.keys = KeyRing(
             self._load,
@@ -94,8 +97,7 @@ class Session:
         if self._pulls:
             await self._pull()
         elif isinstance(pushed, dict):
-            self._merge_editor(pushed.get(SECTION, pushed))
-        self._new_settings()
+            self._take_section(pushed.get(SECTION, pushed))
         self.report_problems()
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
@@ -107,33 +109,46 @@ class Session:
 
     def report_problems(self) -> None:
         """Says what is wrong with the settings, each thing once."""
-        for problem in self.loaded.problems:
+        problems = {f"settings:{problem.message}": problem for problem in self.loaded.problems}
+        self.feedback.clear("settings:", keep=problems)
+        for kind, problem in problems.items():
             if problem.level == "info":
                 logger.info("%s", problem.message)
             else:
-                self.feedback.say(f"settings:{problem.message}", problem.level, problem.message)
+                self.feedback.say(kind, problem.level, problem.message)
         from codestral_ls.api.access import is_sandbox
 
         if is_sandbox(self.settings):
             from codestral_ls.api.sandbox import NOTICE
 
             self.feedback.say("sandbox", "info", NOTICE)
+        else:
+            self.feedback.clear("sandbox")
 
     async def _pull(self) -> None:
         if not self._pulls:
             return
         items = [types.ConfigurationItem(section=SECTION)]
         answer = await self.protocol.ask_client(types.WORKSPACE_CONFIGURATION, types.ConfigurationParams(items=items))
-        if isinstance(answer, (list, tuple)) and answer and answer[0] is not None:
-            self._merge_editor(answer[0])
-            self._new_settings()
+        if isinstance(answer, (list, tuple)) and answer:
+            self._take_section(answer[0])
 
-    def _merge_editor(self, settings: object) -> None:
-        """What the editor says now goes over what it said at the start, name by name."""
-        if isinstance(settings, dict) and isinstance(self._editor, dict):
-            self._editor = {**self._editor, **settings}
-        elif settings:
-            self._editor = settings
+    def _take_section(self, section: object) -> None:
+        """What the editor's settings hold in our section now. Null and Lua's empty table stand for nothing."""
+        if not isinstance(section, dict) and section is not None and section != []:
+            logger.warning("The editor's settings for %s are no table; they were left as they are", SECTION)
+            return
+        self._section = section if isinstance(section, dict) else {}
+        self._new_settings()
+
+    def _editor_settings(self) -> object:
+        """The options of the start, and over them, name by name, what the editor's settings hold now."""
+        options = self._options
+        if isinstance(options, dict) and options.keys() == {SECTION}:
+            options = options[SECTION]
+        if not self._section:
+            return options
+        return {**options, **self._section} if isinstance(options, dict) else self._section
 
     def _new_settings(self) -> None:
         before = self.loaded
@@ -142,7 +157,7 @@ class Session:
         if self.loaded.settings == before.settings:
             return
         self._set_log_level()
-        self.feedback.clear("")
+        self.feedback.clear("api:")
         client, engine, self._client, self._engine = self._client, self._engine, None, None
         if engine is not None and client is not None:
             self.later(_close(engine, client))
@@ -154,7 +169,7 @@ class Session:
         return load(
             environment=self._environment,
             user_config=user_config_path(),
-            editor=self._editor,
+            editor=self._editor_settings(),
             workspace_root=self._roots[0] if self._roots else None,
         )
 
