@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from codestral_ls.api.client import Access, Client, Keys
+from codestral_ls.api.diagnose import Asked
 from codestral_ls.settings import Settings, endpoints
 from codestral_ls.settings.hosts import MISTRAL_HOSTS, SANDBOX
 from codestral_ls.settings.paths import ensure_private, open_private
@@ -26,7 +27,7 @@ def open_client(settings: Settings, keys: Keys, environment: Mapping[str, str], 
     if hosts == (SANDBOX,):
         from codestral_ls.api.sandbox import SandboxTransport
 
-        return Client(SandboxTransport(), Access(("https://sandbox",), keys, needs_key=False))
+        return Client(SandboxTransport(), Access(("https://sandbox",), _NoKeys(), needs_key=False))
     from codestral_ls.api.transport import NetworkOptions, Transport
 
     transport = Transport(
@@ -40,8 +41,18 @@ def open_client(settings: Settings, keys: Keys, environment: Mapping[str, str], 
     return Client(transport, _access(hosts, keys, state))
 
 
+class _NoKeys:
+    """The sandbox takes no key, so none is looked for: a look may run a command or open a dialogue."""
+
+    key = None
+
+    def reload(self) -> None:
+        return None
+
+
 def _access(hosts: tuple[str, ...], keys: Keys, state: Path | None) -> Access:
-    needs_key = any(host in MISTRAL_HOSTS for host in hosts)
+    # Mistral's regional hosts want one, too; of others nobody knows, so their 401 says.
+    needs_key = any(Asked(host.split("://", 1)[1], "").is_mistral for host in hosts)
     if len(hosts) > 1:
         taken = _remembered(state)
         ordered = tuple(sorted(hosts, key=lambda host: host != taken))
@@ -57,7 +68,7 @@ def _remembered(state: Path | None) -> str | None:
         return None
     try:
         host = json.loads((state / _HOST_FILE).read_text("utf-8"))["host"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         # Never written, or by another version: then the order is the built-in one.
         return None
     return host if host in MISTRAL_HOSTS else None

@@ -152,7 +152,7 @@ def read_answer(data: str) -> Chunk:
         if not isinstance(answer, dict):
             raise NonsenseAnswer(f"The API sent JSON that is not an answer: {excerpt(data)}")
         if answer.get("object") in ("error", "Error") or (not answer.get("choices") and _has_error(answer)):
-            raise StreamError(answer)
+            raise StreamError(answer, data)
         return _chunk(answer)
     except ValueError:
         raise NonsenseAnswer(f"The API sent something that is not JSON: {excerpt(data)}") from None
@@ -161,11 +161,12 @@ def read_answer(data: str) -> Chunk:
 
 
 class StreamError(Exception):
-    """An error event in the middle of a stream, or an error body with status 200; `body` is its JSON."""
+    """An error event in the middle of a stream, or an error body with status 200: `data` as sent, `body` as parsed."""
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: Mapping[str, Any], data: str) -> None:
         super().__init__(error_text(body))
         self.body = body
+        self.data = data
 
     @property
     def status(self) -> int:
