@@ -154,15 +154,12 @@ def test_an_answer_older_than_the_one_shown_is_not_drawn(scripted: Scripted) -> 
 
 
 def test_an_empty_answer_takes_the_ghost_away_unless_it_is_late(scripted: Scripted) -> None:
-    scripted.editor.type("A")
-    scripted.wait_until_asked(1)
+    scripted.ghost_for(" = a")
     scripted.editor.type(" ")
     scripted.wait_until_asked(2)
     scripted.editor.type("=")
     scripted.wait_until_asked(3)
-    scripted.answer(2, "= a")
-    scripted.editor.wait_for_ghost(" a")
-    scripted.answer(1)
+    scripted.answer(2)
     assert scripted.editor.ghost() == " a"
     scripted.answer(3)
     scripted.editor.wait_for_ghost("")
@@ -191,6 +188,15 @@ def test_snippets_and_ranges_over_lines_are_not_drawn(scripted: Scripted) -> Non
         } }
     """)
     scripted.editor.wait_for_ghost(" = good")
+
+
+def test_line_ends_of_the_document_do_not_reach_the_buffer(scripted: Scripted) -> None:
+    scripted.editor.type("A")
+    scripted.wait_until_asked(1)
+    scripted.answer(1, " = a\r\n    return total")
+    scripted.editor.wait_for_ghost(" = a\n    return total")
+    scripted.editor.type("<Tab>")
+    scripted.wait_for_line(LINE + " = a\n    return total")
 
 
 # What takes a ghost away
