@@ -29,7 +29,9 @@ _CONTINUING_LINE = re.compile(r"\s*(?:else|elif|elsif|elseif|except|finally|catc
 _OPENS_BLOCK = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin))\s*$")
 _FENCE = re.compile(r"\s*(?:```|~~~)[\w+#.-]*\s*$")
 _FENCED_LANGUAGES = frozenset({"markdown", "mdx", "quarto", "rmd", "asciidoc", "restructuredtext"})
-_CONTROL = re.compile(r"\[(?:SUFFIX|PREFIX|MIDDLE)\]|</?s>|<\|?(?:fim_\w+|endoftext)\|?>")
+_CONTROL = re.compile(r"\[(SUFFIX|PREFIX|MIDDLE)\]|</(s)>|<\|?(fim_\w+|endoftext)\|?>")
+"""Signs of the model to itself. An honest program may hold them, too, but then it names their words elsewhere."""
+
 _OTHER_FILE = "+++++ "
 
 
@@ -124,13 +126,16 @@ class Shape:
         return self.complete
 
     def _line(self, line: str) -> None:
+        if self._chars + len(line) > MAX_CHARS:
+            return self._end("the answer is too long")
         if not self._lines and not self._fenced and self._opens_fence(line):
             self._fenced = True
             return None
         if self._fenced and _FENCE.match(line):
             return self._end("the answer's fence is closed")
-        if line.startswith(_OTHER_FILE) or _CONTROL.search(line):
-            self._take(_CONTROL.split(line, maxsplit=1)[0] if not line.startswith(_OTHER_FILE) else "")
+        if (end := self._other_text(line)) is not None:
+            if line[:end]:
+                self._take(line[:end])
             return self._end("the model began another text")
         whole_line = line if self._lines else self._place.line_before + line
         if self._place.multiline and self._ends_block(whole_line):
@@ -154,13 +159,24 @@ class Shape:
                 self._lines.clear()
             self._held = 0
             return self._end("the answer repeats itself")
-        if len(self._lines) >= MAX_LINES or self._chars > MAX_CHARS:
+        if len(self._lines) >= MAX_LINES:
             self._end("the answer is long enough")
         return None
 
     def _take(self, line: str) -> None:
         self._lines.append(line)
         self._chars += len(line) + 1
+
+    def _other_text(self, line: str) -> int | None:
+        """Where in the line the model leaves this text: at another file's heading, or a sign that is no code here."""
+        if line.startswith(_OTHER_FILE):
+            return 0
+        for sign in _CONTROL.finditer(line):
+            word = "<s" if sign[2] else sign[1] or sign[3]
+            said = (self._place.before, self._place.after, *self._lines, line[: sign.start()])
+            if not any(word in text for text in said):
+                return sign.start()
+        return None
 
     def _opens_fence(self, line: str) -> bool:
         return bool(_FENCE.match(line)) and not self._start.in_text and self._place.language not in _FENCED_LANGUAGES
@@ -248,7 +264,8 @@ class Shape:
             # After the cut the rest must mean what it means at the cursor: the same things open.
             if trimmed.endswith(rest[:length]) and states[cut] == self._start and _is_repeat(rest, length):
                 return trimmed[:cut]
-        return text
+        # The line end before a closer on its own line is meant; after a single line it is only the answer's end.
+        return text if "\n" in trimmed else text.split("\n", 1)[0]
 
 
 def _is_repeat(rest: str, length: int) -> bool:
