@@ -2,6 +2,8 @@
 -- The editor's own client (0.12.4) draws late answers, keeps a ghost that was typed against, and doubles characters when
 -- it accepts one that was typed along; so its answers pass through here, and it is given the remainder at the cursor.
 
+local Suggestion = require 'codestral.suggestion'
+
 local M = {}
 
 local INLINE = 'textDocument/inlineCompletion'
@@ -10,14 +12,6 @@ local INVOKED, AUTOMATIC = 1, 2 -- lsp.InlineCompletionTriggerKind
 -- What is taken of the rest. A word brings the blanks and punctuation before it, and the blanks after it on its line.
 ---@type table<codestral.Part, string>
 local PARTS = { all = '^.*$', word = '^%s*%p*[^%s%p]*[ \t]*', line = '^\n?[^\n]*' }
-
----@class codestral.Suggestion A text and the place that it is for. Columns are bytes.
----@field text string With \n for every line end.
----@field row integer
----@field before string The line up to where the text goes.
----@field after string The line from the cursor on.
----@field tail integer How much of `after` the text replaces.
----@field command? lsp.Command
 
 ---@class codestral.Ghost What one buffer has of codestral-ls.
 ---@field client vim.lsp.Client
@@ -34,30 +28,6 @@ local ghosts = {}
 
 ---@type table<integer, true>
 local wrapped = {}
-
----@param suggestion codestral.Suggestion
----@return string? what is left of the text at the cursor; nil if it no longer belongs there
-local function rest(suggestion, buf)
-  if vim.api.nvim_get_current_buf() ~= buf then
-    return nil
-  end
-  local row, col = unpack(vim.api.nvim_win_get_cursor(0))
-  if row - 1 ~= suggestion.row then
-    return nil
-  end
-  local line = vim.api.nvim_get_current_line()
-  local typed = line:sub(#suggestion.before + 1, col)
-  if
-    #suggestion.before <= col
-    and vim.startswith(line, suggestion.before)
-    and line:sub(col + 1) == suggestion.after
-    and vim.startswith(suggestion.text, typed)
-    and #suggestion.text > #typed
-  then
-    return suggestion.text:sub(#typed + 1)
-  end
-  return nil
-end
 
 --- Gives the editor the items that it is to have; with none, it takes its ghost away.
 ---@param buf integer
@@ -81,7 +51,7 @@ local function show(buf, ghost)
   local line, encoding = vim.api.nvim_get_current_line(), ghost.client.offset_encoding
   local items, kept = {}, {}
   for _, suggestion in ipairs(ghost.suggestions) do
-    local text = rest(suggestion, buf)
+    local text = Suggestion.rest(suggestion, buf)
     if text then
       local function position(byte)
         return { line = row - 1, character = vim.str_utfindex(line, encoding, byte, false) }
@@ -113,40 +83,6 @@ local function rotate(ghost, step)
   end
 end
 
---- Where a request stood: what is needed to place its answer, however the text has changed meanwhile.
----@class codestral.Place
----@field row integer
----@field col integer
----@field line string
-
----@param item lsp.InlineCompletionItem
----@param place codestral.Place
----@param encoding 'utf-8'|'utf-16'|'utf-32'
----@return codestral.Suggestion?
-local function suggestion_at(item, place, encoding)
-  local range = item.range
-  if type(item.insertText) ~= 'string' or range and (range.start.line ~= place.row or range['end'].line ~= place.row) then
-    return nil -- codestral-ls sends neither snippets nor ranges over lines
-  end
-  local function byte(character)
-    return vim.str_byteindex(place.line, encoding, character, false)
-  end
-  local first = range and byte(range.start.character) or place.col
-  local last = range and byte(range['end'].character) or place.col
-  if first > place.col or last < place.col then
-    return nil
-  end
-  return {
-    -- The server keeps the document's line ends; a buffer has none.
-    text = (item.insertText:gsub('\r\n?', '\n')),
-    row = place.row,
-    before = place.line:sub(1, first),
-    after = place.line:sub(place.col + 1),
-    tail = last - place.col,
-    command = item.command,
-  }
-end
-
 --- The handler for one request: lets through what still belongs to the text.
 ---@param buf integer
 ---@param ghost codestral.Ghost
@@ -164,11 +100,11 @@ local function listen(buf, ghost, place)
       return handler(err, result, context) -- the editor logs it, and the ghost stays
     end
     local previous = ghost.suggestions[1]
-    local shown = previous and rest(previous, buf)
+    local shown = previous and Suggestion.rest(previous, buf)
     local suggestions = {} ---@type codestral.Suggestion[]
     for _, item in ipairs(result.items or result) do
-      local suggestion = suggestion_at(item, place, ghost.client.offset_encoding)
-      if suggestion and rest(suggestion, buf) then
+      local suggestion = Suggestion.read(item, place, ghost.client.offset_encoding)
+      if suggestion and Suggestion.rest(suggestion, buf) then
         suggestions[#suggestions + 1] = suggestion
       end
     end
@@ -182,7 +118,7 @@ local function listen(buf, ghost, place)
     ghost.suggestions = suggestions
     if ghost.step ~= 0 then
       for _ = 1, #suggestions do
-        if rest(ghost.suggestions[1], buf) == shown then
+        if Suggestion.rest(ghost.suggestions[1], buf) == shown then
           break
         end
         rotate(ghost, 1)
@@ -204,7 +140,7 @@ end
 function M.visible()
   local ghost, buf = current()
   local first = ghost and ghost.suggestions[1]
-  return first ~= nil and rest(first, buf) ~= nil
+  return first ~= nil and Suggestion.rest(first, buf) ~= nil
 end
 
 ---@param part codestral.Part
@@ -212,7 +148,7 @@ end
 function M.accept(part)
   local ghost, buf = current()
   local suggestion = ghost and ghost.suggestions[1]
-  local text = suggestion and rest(suggestion, buf)
+  local text = suggestion and Suggestion.rest(suggestion, buf)
   if not ghost or not suggestion or not text then
     return false
   end
