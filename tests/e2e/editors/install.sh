@@ -69,8 +69,10 @@ unpack() {
         apt-config dump | grep -E '^Acquire::(https?|ftp)::Proxy' || true
     } >"$apt/apt.conf"
 
-    APT_CONFIG=$apt/apt.conf apt-get -qq update
-    APT_CONFIG=$apt/apt.conf apt-get -qq -y --download-only install "$@"
+    export APT_CONFIG=$apt/apt.conf
+    apt-get -qq -o APT::Update::Error-Mode=any update || fail "$mirror does not give its suite $suite: set DEB_MIRROR"
+    apt-get -qq -y --download-only install "$@"
+    unset APT_CONFIG
     local package
     for package in "$apt"/archives/*.deb; do
         dpkg-deb -x "$package" "$prefix"
