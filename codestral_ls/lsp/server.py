@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -22,6 +20,7 @@ from codestral_ls.lsp.clients import profile_of
 from codestral_ls.lsp.framing import FrameParser, Garbage
 from codestral_ls.lsp.protocol import Protocol
 from codestral_ls.lsp.session import Session
+from codestral_ls.lsp.trace import tracer
 from codestral_ls.settings.masking import KeyFilter
 from codestral_ls.text.columns import PositionEncoding
 
@@ -103,7 +102,9 @@ def run_stdio(
 
     async def serve() -> int:
         loop = asyncio.get_running_loop()
-        connection = Connection(_server(environment, logs, log_level), StdoutWriter(out), trace)
+        connection = Connection(_server(environment, logs, log_level), StdoutWriter(out))
+        if trace is not None:
+            connection.trace_to(trace, environment)
         # Daemon, on the bare descriptor: a read that never returns must not hold up the end of the process.
         threading.Thread(target=_read, args=(sys.stdin.fileno(), loop, connection.feed), daemon=True).start()
         return await connection.ended()
@@ -130,7 +131,9 @@ def run_tcp(
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             listener.close()
-            connection = Connection(_server(environment, logs, log_level), writer, trace)
+            connection = Connection(_server(environment, logs, log_level), writer)
+            if trace is not None:
+                connection.trace_to(trace, environment)
             reading = asyncio.create_task(_read_stream(reader, connection.feed))
             code = await connection.ended()
             reading.cancel()
@@ -155,14 +158,17 @@ def _server(environment: Mapping[str, str], logs: logging.Handler, log_level: st
 class Connection:
     """A server at work: takes the editor's bytes, and lives until the editor says exit or is gone."""
 
-    def __init__(self, server: Server, writer: Any, trace: IO[str] | None) -> None:
+    def __init__(self, server: Server, writer: Any) -> None:
         self._server = server
         self._parser = FrameParser()
         self._stopped = asyncio.Event()
         server.protocol.on_exit = self._stopped.set
         server.protocol.set_writer(writer)
-        if trace is not None:
-            server.protocol.on_trace = _tracer(trace, server.session)
+
+    def trace_to(self, file: IO[str], environment: Mapping[str, str]) -> None:
+        """From now on every message is written to `file`, without keys."""
+        session = self._server.session
+        self._server.protocol.on_trace = tracer(file, lambda: session.keys.known(), environment)
 
     def feed(self, data: bytes) -> None:
         """Handles what the editor sent, in order; no bytes mean that it is gone."""
@@ -234,14 +240,3 @@ def _is_alive(pid: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
-
-
-def _tracer(trace: IO[str], session: Session) -> Callable[[str, object], None]:
-    started = time.monotonic()
-
-    def write(way: str, message: object) -> None:
-        line = json.dumps({"t": round(time.monotonic() - started, 4), "way": way, "msg": message})
-        trace.write(session.keys.mask(line) + "\n")
-        trace.flush()
-
-    return write

@@ -25,6 +25,7 @@ from codestral_ls.text.document import Documents
 
 if TYPE_CHECKING:
     from codestral_ls.api.client import Client
+    from codestral_ls.api.errors import ApiError
     from codestral_ls.completion.engine import Engine
     from codestral_ls.completion.types import Outcome
 
@@ -219,12 +220,19 @@ class Session:
     def tell(self, outcome: Outcome) -> None:
         """Says what the user must know of an outcome: a failure once per kind, until it is over."""
         if outcome.error is not None:
-            level = "warning" if outcome.error.transient else "error"
-            self.feedback.say(f"api:{outcome.error.kind}", level, str(outcome.error))
+            self._tell_error(outcome.error)
         elif outcome.total_ms is not None:
             self.feedback.clear("api:")
         logger.debug("%s", outcome_line(outcome))
         self.feedback.trace(outcome_line(outcome))
+
+    def _tell_error(self, error: ApiError) -> None:
+        if error.kind == "no-key" and self.keys.problems:
+            # A source that failed is what is to be mended; "there is no key" would hide it.
+            for problem in self.keys.problems:
+                self.feedback.say(f"api:key:{problem.message}", problem.level, problem.message)
+            return
+        self.feedback.say(f"api:{error.kind}", "warning" if error.transient else "error", str(error))
 
     # Life
 

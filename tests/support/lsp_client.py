@@ -246,8 +246,12 @@ class LspClient:
         return items
 
     def settle(self) -> None:
-        """Waits until the server has handled all that was sent so far."""
-        assert self.request("codestral-ls/none").error().code == -32601
+        """Waits until the server has handled all that was sent so far.
+
+        Twice there and back: the first time finds begun what the second finds done.
+        """
+        for _ in range(2):
+            assert self.request("codestral-ls/none").error().code == -32601
 
     # What came
 
