@@ -16,6 +16,9 @@ MOST_KNOWN = 100
 KNOWN_SECONDS = 600.0
 LONGEST_TYPED = 5000
 
+MOST_OCCURRENCES = 16
+"""How many places with the same text before them are looked at: in a line of one repeated sign every place is one."""
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -43,7 +46,7 @@ class Anchor:
 
     def typed_until(self, scope: Hashable, place: Place, agrees: Callable[[str], bool]) -> str | None:
         """What was typed since the anchor, if `place` is it or behind it and `agrees` with that; else None."""
-        if scope != self.scope or not place.after.startswith(self.head[:HEAD_CHARS]):
+        if scope != self.scope or not place.after.startswith(self.head):
             return None
         if len(self.head) < HEAD_CHARS and len(place.after) != len(self.head):
             return None
@@ -51,15 +54,16 @@ class Anchor:
         if self.whole:
             typed = before[len(self.tail) :]
             return typed if before.startswith(self.tail) and agrees(typed) else None
-        at = len(before) - len(self.tail)
-        earliest = max(0, at - LONGEST_TYPED)
-        while (at := before.rfind(self.tail, earliest, at + len(self.tail))) >= 0:
+        earliest = max(0, len(before) - len(self.tail) - LONGEST_TYPED)
+        end = len(before)
+        for _ in range(MOST_OCCURRENCES):
+            at = before.rfind(self.tail, earliest, end)
+            if at < 0:
+                break
             typed = before[at + len(self.tail) :]
             if agrees(typed):
                 return typed
-            at -= 1
-            if at < earliest:
-                break
+            end = at + len(self.tail) - 1
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass
 
 _LINE_TEXT_CLOSERS = frozenset({'"', "'", "\n"})
@@ -49,6 +50,12 @@ class Nesting:
         self._comments = _LINE_COMMENTS.get(language, _SLASHES)
         self._block_comments = self._comments is _SLASHES or language in _BLOCK_COMMENTS
         self._token_pattern = _TOKEN_OR_CHARACTER if language in _CHARACTERS else _TOKEN
+
+    def copy(self) -> Nesting:
+        """Another that goes on from here by itself."""
+        other = copy(self)
+        other._stack = list(self._stack)
+        return other
 
     @property
     def state(self) -> State:

@@ -156,6 +156,15 @@ def test_whether_a_place_is_in_a_string_or_comment(language: str, text: str, in_
     assert (nesting.state.in_text, nesting.state.in_line_text) == (in_text, in_line)
 
 
+def test_a_copy_goes_on_by_itself() -> None:
+    nesting = Nesting("python")
+    nesting.feed("f(")
+    copy = nesting.copy()
+    copy.feed("[")
+    nesting.feed(")")
+    assert (nesting.state.closers, copy.state.closers) == ((), (")", "]"))
+
+
 LANGUAGES = sorted({language for language, _, _ in OPEN})
 PIECES = st.lists(
     st.sampled_from([*"\"'`()[]{}#;%-/*a\\ \n", "\r\n", "${", '"""', "'''", "//", "/*", "*/", "<!--", "-->", "😀"]),
