@@ -2,7 +2,8 @@
 
 It continues the text that it is given with what most likely follows (the longest match in the file itself, or in
 the bundled sample), in the wire forms of the real API: streams at a realistic pace, usage, 422 for unknown
-fields, and each error of the API on demand, by the model names in `FAULTS`. Every answer names the model `sandbox`.
+fields, and each error of the API on demand, by the model names in `sandbox_rules`. Every answer names the model
+`sandbox`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,24 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Any
 
 import httpx
+
+from codestral_ls.api.sandbox_rules import (
+    BREAK,
+    BREAKING,
+    CHAT_FIELDS,
+    FAULTS,
+    FIM_FIELDS,
+    GREEDY,
+    SILENT,
+    Fault,
+    complaints,
+)
 
 SANDBOX_URL = "sandbox:"
 NOTICE = "Answers come from the built-in sandbox, not from Codestral."
@@ -27,96 +40,15 @@ TOKEN_SECONDS = 0.008
 LONGEST_MATCH, SHORTEST_MATCH = 64, 4
 """How many characters before the cursor are looked for elsewhere in the text."""
 
+WINDOW = 16_000
+"""How many characters on each side of the cursor are looked through: a request's windows are no longer as a rule, and
+one that has 200 KB must not hold up the loop."""
+
 MOST_LINES = 2
 """How much is suggested at once: what a person takes in at a glance."""
 
 _TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 _WORD_END = re.compile(r"\w+$")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """An answer that is an error: its status, headers and body."""
-
-    status: int
-    body: str
-    headers: Mapping[str, str]
-
-    @classmethod
-    def of(cls, status: int, body: object, **headers: str) -> Fault:
-        """A JSON error; header names are written with `_` for `-`."""
-        text = body if isinstance(body, str) else json.dumps(body)
-        kind = "text/html" if text.startswith("<") else "application/json"
-        return cls(status, text, {"content-type": kind} | {k.replace("_", "-"): v for k, v in headers.items()})
-
-
-def _error(status: int, message: str, kind: str, code: str | None) -> dict[str, object]:
-    return {
-        "object": "error",
-        "message": message,
-        "type": kind,
-        "param": None,
-        "code": code,
-        "raw_status_code": status,
-    }
-
-
-FAULTS: Mapping[str, Fault] = {
-    "sandbox-bad-key": Fault.of(401, {"detail": "Invalid API Key"}),
-    "sandbox-not-in-plan": Fault.of(
-        403, _error(403, "This model is not available in your subscription tier", "tier_not_allowed", "1910")
-    ),
-    "sandbox-unknown-model": Fault.of(
-        400, _error(400, "Invalid model: sandbox-unknown-model", "invalid_model", "1500")
-    ),
-    "sandbox-chat-only": Fault.of(
-        400, _error(400, "FIM is not enabled for this model", "invalid_request_invalid_args", "3051")
-    ),
-    "sandbox-too-large": Fault.of(
-        400,
-        _error(
-            400,
-            "Prompt contains 170397 tokens and 0 draft tokens, too large for model with 131072 maximum context length",
-            "invalid_request_invalid_args",
-            "3051",
-        ),
-    ),
-    "sandbox-rate-limited": Fault.of(429, _error(429, "Rate limit exceeded", "rate_limited", "1300"), retry_after="20"),
-    "sandbox-full": Fault.of(
-        429,
-        _error(429, "Service tier capacity exceeded for this model.", "service_tier_capacity_exceeded", "3505"),
-    ),
-    "sandbox-down": Fault.of(503, _error(503, "Service unavailable.", "internal_server_error", "3800")),
-    "sandbox-html": Fault.of(520, "<!DOCTYPE html><title>mistral.ai | 520: Web server is returning an unknown error"),
-    "sandbox-login-page": Fault.of(200, "<html><title>Sign in</title></html>"),
-}
-
-_FIM_FIELDS: Mapping[str, tuple[type, ...]] = {
-    "model": (str,),
-    "prompt": (str,),
-    "suffix": (str,),
-    "stream": (bool,),
-    "max_tokens": (int,),
-    "min_tokens": (int,),
-    "temperature": (int, float),
-    "top_p": (int, float),
-    "stop": (str, list),
-    "random_seed": (int,),
-    "metadata": (dict,),
-    "prompt_cache_key": (str,),
-}
-_CHAT_FIELDS: Mapping[str, tuple[type, ...]] = {
-    **{name: kinds for name, kinds in _FIM_FIELDS.items() if name not in ("prompt", "suffix", "min_tokens")},
-    "messages": (list,),
-    "tools": (list,),
-    "tool_choice": (str, dict),
-    "parallel_tool_calls": (bool,),
-    "response_format": (dict,),
-    "prediction": (dict,),
-    "presence_penalty": (int, float),
-    "frequency_penalty": (int, float),
-    "n": (int,),
-}
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):
@@ -145,17 +77,20 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             return _json_response(404, {"detail": "Not Found"})
         try:
             body = json.loads(await request.aread())
-        except ValueError:
+        except (ValueError, RecursionError):
             return _json_response(
                 422, {"detail": [{"type": "json_invalid", "loc": ["body"], "msg": "JSON decode error"}]}
             )
         fim = path == "/v1/fim/completions"
-        if complaints := _complaints(body, _FIM_FIELDS if fim else _CHAT_FIELDS, ("prompt",) if fim else ("messages",)):
-            return _json_response(422, {"detail": complaints})
+        if wrong := complaints(body, FIM_FIELDS if fim else CHAT_FIELDS, ("prompt",) if fim else ("messages",)):
+            return _json_response(422, {"detail": wrong})
+        if body.get("temperature") == 0 and body.get("top_p") not in (None, 1):
+            return _fault_response(GREEDY)
         if fault := FAULTS.get(body["model"]):
-            return httpx.Response(fault.status, headers=dict(fault.headers), content=fault.body)
-        if body["model"] == "sandbox-silent":
-            await self._sleep(3600)
+            return _fault_response(fault)
+        if body["model"] == SILENT:
+            await self._sleep(request.extensions.get("timeout", {}).get("read") or 3600.0)
+            raise httpx.ReadTimeout("the sandbox did not answer")
         answer = (
             continuation(body["prompt"], body.get("suffix") or "", self._script())
             if fim
@@ -163,7 +98,7 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         )
         text, reason = _decode(answer, body)
         tokens = _TOKEN.findall(text)
-        usage = _usage(json.dumps(body), len(tokens))
+        usage = _usage(body, len(tokens))
         if not body.get("stream"):
             await self._sleep(self._first_token + self._token * len(tokens))
             message = {"role": "assistant", "tool_calls": None, "content": text}
@@ -171,13 +106,18 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             200,
             headers={"content-type": "text/event-stream; charset=utf-8"},
-            stream=_Events(self._events(tokens, reason, usage)),
+            stream=_Events(self._events(tokens, reason, usage, breaks=body["model"] == BREAKING)),
         )
 
-    async def _events(self, tokens: list[str], reason: str, usage: object) -> AsyncIterator[bytes]:
+    async def _events(
+        self, tokens: list[str], reason: str, usage: object, *, breaks: bool
+    ) -> AsyncGenerator[bytes, None]:
         yield _event(_envelope("chat.completion.chunk", {"role": "assistant", "content": ""}, "delta", None, None))
         await self._sleep(self._first_token)
         for index, token in enumerate(tokens or [""]):
+            if breaks and index == len(tokens) // 2:
+                yield _event(BREAK)
+                return
             last = index >= len(tokens) - 1
             chunk = _envelope(
                 "chat.completion.chunk",
@@ -197,11 +137,16 @@ class SandboxTransport(httpx.AsyncBaseTransport):
 
 
 class _Events(httpx.AsyncByteStream):
-    def __init__(self, events: AsyncIterator[bytes]) -> None:
+    """Closing it ends the generation, as at the API."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
         self._events = events
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncGenerator[bytes, None]:
         return self._events
+
+    async def aclose(self) -> None:
+        await self._events.aclose()
 
 
 def sample_text() -> str:
@@ -213,13 +158,16 @@ def continuation(prompt: str, suffix: str, script: str = "") -> str:
     """What most likely stands between `prompt` and `suffix`, from similar places in `script` and in the text itself.
 
     The longest run of characters before the cursor that also stands elsewhere is continued as it was there, to the
-    end of its paragraph. Empty if nothing similar is found.
+    end of its paragraph. Empty if nothing similar is found. No more than `WINDOW` characters on each side count.
     """
+    prompt, suffix = prompt[-WINDOW:], suffix[:WINDOW]
+    # Without the unfinished line: half of it is no example for the other half.
+    before = prompt[: prompt.rfind("\n") + 1]
     for length in range(min(LONGEST_MATCH, len(prompt)), SHORTEST_MATCH - 1, -1):
         tail = prompt[-length:]
         if len(tail.strip()) < SHORTEST_MATCH:
             break
-        for source in (script, suffix, prompt[:-1]):
+        for source in (script, suffix, before):
             at = source.rfind(tail)
             if at >= 0 and (found := _paragraph(source[at + length :], prompt)):
                 return found
@@ -244,7 +192,7 @@ def _rest_of_word(prompt: str, suffix: str) -> str:
         return ""
     stem = match[0]
     words = re.findall(rf"\b{re.escape(stem)}(\w+)", prompt[: -len(stem)] + "\n" + suffix)
-    return max(set(words), key=lambda word: (words.count(word), word)) if words else ""
+    return max(Counter(words).items(), key=lambda found: (found[1], found[0]))[0] if words else ""
 
 
 def _decode(answer: str, body: Mapping[str, Any]) -> tuple[str, str]:
@@ -258,41 +206,26 @@ def _decode(answer: str, body: Mapping[str, Any]) -> tuple[str, str]:
     return answer, "stop"
 
 
-def _complaints(
-    body: object, fields: Mapping[str, tuple[type, ...]], required: tuple[str, ...]
-) -> list[dict[str, object]]:
-    if not isinstance(body, dict):
-        return [{"type": "model_attributes_type", "loc": ["body"], "msg": "Input should be a valid dictionary"}]
-    complaints: list[dict[str, object]] = [
-        {"type": "missing", "loc": ["body", name], "msg": "Field required"}
-        for name in ("model", *required)
-        if name not in body
-    ]
-    for name, value in body.items():
-        where = ["body", name]
-        if name not in fields:
-            complaints.append({"type": "extra_forbidden", "loc": where, "msg": "Extra inputs are not permitted"})
-        elif value is None and name in ("model", *required):
-            complaints.append({"type": "missing", "loc": where, "msg": "Input should not be null"})
-        elif value is not None and (
-            not isinstance(value, fields[name]) or (isinstance(value, bool) and bool not in fields[name])
-        ):
-            complaints.append({"type": "type_error", "loc": where, "msg": "Input has the wrong type"})
-    return complaints
-
-
 def _models() -> dict[str, object]:
     card = {
         "object": "model",
         "owned_by": "codestral-ls",
         "capabilities": {"completion_fim": True, "completion_chat": True},
     }
-    return {"object": "list", "data": [{**card, "id": name} for name in ("codestral-latest", "sandbox", *FAULTS)]}
+    names = ("codestral-latest", "sandbox", *FAULTS, SILENT, BREAKING)
+    return {"object": "list", "data": [{**card, "id": name} for name in names]}
 
 
-def _usage(body: str, completion: int) -> dict[str, int]:
-    prompt = len(_TOKEN.findall(body[:20000]))
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+def _usage(body: Mapping[str, Any], completion: int) -> dict[str, object]:
+    asked = body["prompt"] + (body.get("suffix") or "") if "prompt" in body else json.dumps(body["messages"])
+    # Four characters a token is near to what tokenizers make of code.
+    prompt = -(-len(asked) // 4)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
 
 
 def _envelope(
@@ -310,6 +243,10 @@ def _envelope(
 
 def _event(chunk: Mapping[str, object]) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def _fault_response(fault: Fault) -> httpx.Response:
+    return httpx.Response(fault.status, headers=dict(fault.headers), content=fault.body.encode())
 
 
 def _json_response(status: int, body: object) -> httpx.Response:
