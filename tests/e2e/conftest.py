@@ -11,8 +11,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/, where `support` lives
 
-from nvim_driver import REPOSITORY, Neovim, Program, Sandbox, TerminalNeovim, find_neovim
-from support.api_server import Answer, Request, ScriptedApi
+from nvim_driver import (
+    REPOSITORY,
+    Neovim,
+    Program,
+    Sandbox,
+    StartNeovim,
+    StartTerminal,
+    TerminalNeovim,
+    find_neovim,
+)
+from support.api_server import ScriptedApi
 
 ARTIFACTS = REPOSITORY / "artifacts"
 
@@ -50,10 +59,6 @@ def sandbox(api: ScriptedApi, neovim_program: Program, tmp_path: Path) -> Sandbo
     }
     (tmp_path / ".git").mkdir()  # the root, so that nothing above it is looked at
     return Sandbox(tmp_path, neovim_program, variables)
-
-
-StartNeovim = Callable[[str], Neovim]
-StartTerminal = Callable[[str, Path], TerminalNeovim]
 
 
 @pytest.fixture
@@ -105,14 +110,3 @@ def keep_artifacts(test: str, sandbox: Sandbox, api: ScriptedApi, *views: Callab
         except Exception as error:  # noqa: BLE001 - an editor that died must not hide why the test failed
             text = f"no view: {error!r}"
         (folder / f"screen{number}.txt").write_text(text + "\n", encoding="utf-8")
-
-
-def writes(document: str) -> Callable[[Request], Answer]:
-    """A model that has `document` in mind: it completes what begins and ends like it, and has nothing else to say."""
-
-    def script(request: Request) -> Answer:
-        prompt, suffix = request.prompt, request.suffix
-        fits = len(prompt) + len(suffix) <= len(document) and document.startswith(prompt) and document.endswith(suffix)
-        return Answer(document[len(prompt) : len(document) - len(suffix)] if fits else "")
-
-    return script

@@ -289,3 +289,10 @@ class TerminalNeovim:
 
     def close(self) -> None:
         subprocess.run([*self._tmux(), "kill-server"], capture_output=True, check=False)
+
+
+StartNeovim = Callable[[str], Neovim]
+"""Starts a Neovim with a configuration in Lua."""
+
+StartTerminal = Callable[[str, Path], TerminalNeovim]
+"""Starts a Neovim in a terminal, with a configuration in Lua, on a file."""

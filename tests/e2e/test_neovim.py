@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import StartNeovim, StartTerminal, writes
-from nvim_driver import LIMIT, Neovim, Sandbox, until
+from nvim_driver import LIMIT, Neovim, Sandbox, StartNeovim, StartTerminal, until
 from support import mistral_wire as wire
-from support.api_server import Answer, Request, ScriptedApi
+from support.api_server import Answer, Request, ScriptedApi, writes
 
 pytestmark = pytest.mark.editor
 

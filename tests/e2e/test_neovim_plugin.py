@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import StartNeovim
-from nvim_driver import Neovim, until
+from nvim_driver import Neovim, StartNeovim, until
 
 pytestmark = pytest.mark.editor
 

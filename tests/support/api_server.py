@@ -115,6 +115,17 @@ class ScriptedApi:
         return self.script(request) if callable(self.script) else self.script
 
 
+def writes(document: str) -> Callable[[Request], Answer]:
+    """A model that has `document` in mind: it completes what begins and ends like it, and has nothing else to say."""
+
+    def script(request: Request) -> Answer:
+        prompt, suffix = request.prompt, request.suffix
+        fits = len(prompt) + len(suffix) <= len(document) and document.startswith(prompt) and document.endswith(suffix)
+        return Answer(document[len(prompt) : len(document) - len(suffix)] if fits else "")
+
+    return script
+
+
 class _Server(ThreadingHTTPServer):
     """Knows its open connections, so that the end of a test need not wait for a keep-alive to end."""
 

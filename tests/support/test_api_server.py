@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/, where `support` lives
 
 from support import mistral_wire as wire
-from support.api_server import DEFAULT_KEY, Answer, ScriptedApi
+from support.api_server import DEFAULT_KEY, Answer, ScriptedApi, writes
 
 FIM = {"model": "codestral-latest", "prompt": "def f(", "suffix": ")"}
 KEY = {"Authorization": f"Bearer {DEFAULT_KEY}"}
@@ -126,3 +126,15 @@ def test_requests_keep_path_headers_and_body(api: ScriptedApi) -> None:
     [request] = api.completions
     assert (request.path, request.headers["x-test"], request.body) == (wire.FIM_PATH, "1", FIM)
     assert (request.prompt, request.suffix) == ("def f(", ")")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "suffix", "text"),
+    [("def f(", "b)\n", "a, "), ("def f(x", "b)\n", ""), ("def f(", "c)\n", ""), ("def f(a, b)", "b)\n", "")],
+)
+def test_a_model_with_a_document_in_mind_completes_only_that(
+    api: ScriptedApi, prompt: str, suffix: str, text: str
+) -> None:
+    api.script = writes("def f(a, b)\n")
+    answer = post(api, FIM | {"prompt": prompt, "suffix": suffix}).json()
+    assert answer["choices"][0]["message"]["content"] == text
