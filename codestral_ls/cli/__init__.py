@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import logging
 import os
 import sys
@@ -13,6 +15,7 @@ from codestral_ls import __version__
 from codestral_ls.cli.failure import Failure
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO})
 
 
 class _Parser(argparse.ArgumentParser):
@@ -21,24 +24,46 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the process's exit code."""
+    """Runs one command; the process's exit code. Raises SystemExit for wrong usage, help and version."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _build()
-    # `codestral-ls` alone, or with options only, is the server: that is what editors start.
-    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
-        argv = ["serve", *argv]
-    options = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a terminal or a pipe cannot show is no reason to show nothing.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return int(options.run(options))
+        try:
+            return _run(argv)
+        finally:
+            if sys.stdout is not None:
+                # Here, where a failure can still be told; at the end of the process Python would.
+                sys.stdout.flush()
     except Failure as failure:
         print(f"codestral-ls: {failure}", file=sys.stderr)
         return failure.code
     except BrokenPipeError:
-        # The reader of our output has what it wanted (`| head`). Python would say more at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has what it wanted (`| head`).
+        _abandon_output()
+        return 1
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _abandon_output()
+        print(f"codestral-ls: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(argv: list[str]) -> int:
+    # `codestral-ls` alone, or with options only, is the server: that is what editors start.
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
+        argv = ["serve", *argv]
+    options = _build().parse_args(argv)
+    return int(options.run(options))
+
+
+def _abandon_output() -> None:
+    """What is still in the buffer goes nowhere, so that the end of the process has nothing to write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _build() -> argparse.ArgumentParser:
@@ -89,6 +114,8 @@ def _serve(options: argparse.Namespace) -> int:
             return run_tcp(os.environ, logs, host, port, log_level=options.log_level, trace=trace)
         except OSError as error:
             raise Failure(f"cannot listen on {options.tcp}: {error.strerror or error}") from None
+    if sys.stdin is None or sys.stdout is None:
+        raise Failure("serve needs stdin and stdout, which an editor gives it; or use --tcp")
     if sys.stdin.isatty():
         print(
             "codestral-ls: waiting for an editor on stdin; try `codestral-ls demo` or `codestral-ls -h`",
@@ -124,7 +151,7 @@ def _config(_options: argparse.Namespace) -> int:
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    if not colon or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise Failure(f"--tcp takes HOST:PORT, not {text}", code=2)
     return host, int(port)
 

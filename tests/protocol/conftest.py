@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,9 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/, where `support` lives
 
 from support.api_server import ScriptedApi
-from support.lsp_client import LspClient
-
-StartServer = Callable[..., LspClient]
+from support.lsp_client import LspClient, StartServer
 
 
 @pytest.fixture

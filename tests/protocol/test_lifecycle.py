@@ -10,9 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import StartServer
 from support.api_server import Answer, ScriptedApi
-from support.lsp_client import INLINE, LIMIT, SERVER, frame, inline_params, notification, private_environment
+from support.lsp_client import (
+    INLINE,
+    LIMIT,
+    SERVER,
+    StartServer,
+    frame,
+    inline_params,
+    notification,
+    private_environment,
+)
 
 URI = "file:///life.py"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import StartServer
 from support.api_server import Answer, ScriptedApi
-from support.lsp_client import LspClient
+from support.lsp_client import LspClient, StartServer
 
 URI = "file:///menu.py"
 UTF8 = {"general": {"positionEncodings": ["utf-8"]}}

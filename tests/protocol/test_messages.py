@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import StartServer
 from support import mistral_wire as wire
 from support.api_server import Answer, Reply, Request, ScriptedApi
-from support.lsp_client import LspClient, insertion
+from support.lsp_client import LspClient, StartServer, insertion
 from support.proxy_server import ProxyServer
 
 URI = "file:///messages.py"

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StartServer
 from support.api_server import Answer, ScriptedApi
-from support.lsp_client import INLINE, LspClient, RpcError, Silence, insertion, write_config
+from support.lsp_client import INLINE, LspClient, RpcError, Silence, StartServer, insertion, write_config
 
 URI = "file:///settings.py"
 PULLS: dict[str, Any] = {**INLINE, "workspace": {"configuration": True}}

@@ -76,6 +76,13 @@ class Pending:
         return RpcError(answer["error"]["code"], answer["error"]["message"])
 
 
+StartServer = Callable[..., "LspClient"]
+"""The type of the fixture that starts servers."""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+"""The type of the fixture that runs commands."""
+
+
 def private_environment(home: Path, variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """An environment whose home, and all folders that hang on it, is `home`: nothing of the real user is seen."""
     kept = {
