@@ -66,7 +66,6 @@ class Shape:
             return
         if self._after_cr:
             piece = piece.removeprefix("\n")
-            self._after_cr = False
         self._after_cr = piece.endswith("\r")
         *whole, self._partial = _lines(self._partial + piece)
         for line in whole:

@@ -111,6 +111,18 @@ def test_a_joined_stream_that_goes_another_way_is_left_for_a_request_of_its_own(
     with_engine(test, SLOW, ["_y"])
 
 
+def test_a_flight_that_is_being_ended_is_joined_no_more() -> None:
+    async def test(bench: Bench) -> None:
+        first = bench.start("a = ¦")
+        await leave_after(first, 0.55)
+        against, along = bench.start("a = x¦"), bench.start("a = comp¦")
+        assert shown(await against) == "_y"
+        assert shown(await along) == "ute()"
+        assert bench.requests == 3
+
+    with_engine(test, SLOW, ["_y"], ["ute()"])
+
+
 def test_typing_all_that_a_flight_brings_asks_for_what_comes_next() -> None:
     async def test(bench: Bench) -> None:
         first = bench.start("a = ¦")

@@ -44,6 +44,18 @@ def test_only_so_much_before_the_cursor_counts() -> None:
     assert typed(anchor, place("old y" + tail[1:] + "c")) is None
 
 
+def test_what_stands_further_above_may_go() -> None:
+    tail = "x" * (TAIL_CHARS - 1) + "="
+    anchor = Anchor.of("scope", place("old " + tail))
+    assert typed(anchor, place(tail + "c")) == "c"
+
+
+def test_a_text_without_the_tail_is_not_found_although_its_end_agrees() -> None:
+    anchor = Anchor.of("scope", place("old " + "x" * TAIL_CHARS))
+    now = "y" * (TAIL_CHARS - 1) + "comp"
+    assert typed(anchor, place(now)) is None
+
+
 def test_a_text_that_was_the_whole_beginning_stays_the_beginning() -> None:
     anchor = Anchor.of("scope", place("a = "))
     assert typed(anchor, place("b = 1; a = ")) is None
