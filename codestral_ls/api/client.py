@@ -161,10 +161,10 @@ class Client:
                     credentials.accept(host)
                     return response, asked
             if not looked_again:
-                # The key may have been rotated since it was read: look once, at all hosts anew if it was.
+                # The key may have been rotated since it was read: look once, before the other host is tried.
                 looked_again = True
                 if (fresh := await credentials.other_key(key)) is not None:
-                    key, hosts = fresh, list(credentials.hosts)
+                    key = fresh
                     continue
             hosts.pop(0)
         raise credentials.refusal(key, refusal)

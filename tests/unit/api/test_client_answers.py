@@ -188,6 +188,17 @@ def test_a_stream_that_does_not_end_after_its_end_is_left(ended: bool, monkeypat
     assert run(main) == CHUNKS
 
 
+def test_a_stream_that_has_always_more_does_not_hold_up_the_loop() -> None:
+    class Hurried(Body):
+        async def __anext__(self) -> bytes:
+            self.read += 1
+            return sse(*EVENTS) if self.read == 1 else b": x\n"
+
+    body = Hurried()
+    assert chunks_of(response(200, body, "text/event-stream")) == CHUNKS
+    assert body.read < 100
+
+
 def test_a_connection_that_breaks_after_the_end_does_no_harm() -> None:
     assert chunks_of(stream(sse(*EVENTS), httpx.ReadError("reset"))) == CHUNKS
 

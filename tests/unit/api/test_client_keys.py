@@ -373,14 +373,20 @@ def test_a_key_that_others_have_looked_up_is_used_at_once() -> None:
     assert transport.asked[-1] == (MISTRAL, "new")
 
 
-def test_a_new_key_that_is_refused_as_well_ends_the_call() -> None:
+@pytest.mark.parametrize("step", [0.0, RELOAD_SECONDS], ids=["at once", "slowly"])
+def test_a_new_key_that_is_refused_as_well_ends_the_call(step: float) -> None:
     class Restless(FakeKeys):
         def reload(self) -> FakeKey | None:
             self.stored = f"key-{self.reloads}"
             return super().reload()
 
+    class Ticking(Clock):
+        def __call__(self) -> float:
+            self.now += step
+            return self.now
+
     keys, transport = Restless(), accepting()
-    error = run(lambda: refused(client(transport, keys, bases=BOTH)))
+    error = run(lambda: refused(client(transport, keys, bases=BOTH, clock=Ticking())))
     assert type(error) is BadKey
     assert transport.asked == [(MISTRAL, KEY), (MISTRAL, "key-0"), (CODESTRAL, "key-0")]
 

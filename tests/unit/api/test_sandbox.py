@@ -222,6 +222,19 @@ def test_closing_an_answer_ends_its_making() -> None:
     assert len(pace.slept) <= 2
 
 
+def test_a_closed_answer_goes_on_no_more() -> None:
+    async def main() -> None:
+        request = httpx.Request("POST", "https://sandbox/v1/fim/completions", content=json.dumps(fim(stream=True)))
+        response = await sandbox().handle_async_request(request)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        pieces = aiter(response.stream)
+        await anext(pieces)
+        await response.aclose()
+        assert await anext(pieces, b"the end") == b"the end"
+
+    run(main)
+
+
 # Refusals.
 
 
