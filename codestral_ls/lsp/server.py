@@ -38,6 +38,8 @@ class Server(LanguageServer):
 
     def __init__(self, environment: Mapping[str, str], log_level: str | None = None) -> None:
         super().__init__("codestral-ls", __version__, protocol_cls=Protocol)
+        self.watched: int | None = None
+        """The editor's process, if it can be seen from here."""
         self.session = Session(self.protocol, environment, log_level=log_level)
         _register(self)
 
@@ -55,6 +57,9 @@ def _register(server: Server) -> None:
         encoding = PositionEncoding(types.PositionEncodingKind(protocol.workspace.position_encoding).value)
         protocol.trace = params.trace or types.TraceValue.Off
         session.started(params, profile, encoding)
+        # Not seen alive now, it lives in another container, and says nothing by being absent from this one.
+        if params.process_id is not None and params.process_id > 0 and _is_alive(params.process_id):
+            server.watched = params.process_id
         if not profile.inline:
             server.feature(types.TEXT_DOCUMENT_COMPLETION, menu.options())(
                 lambda params: menu.completion(session, params)
@@ -216,16 +221,9 @@ async def _read_stream(reader: asyncio.StreamReader, feed: Callable[[bytes], Non
 
 async def _watch_parent(server: Server, stopped: asyncio.Event) -> None:
     """Ends the server when the editor's process is gone although its pipe is still open."""
-    seen = False
     while not stopped.is_set():
         await asyncio.sleep(PARENT_SECONDS)
-        pid = server.process_id
-        if pid is None:
-            continue
-        if _is_alive(pid):
-            seen = True
-        elif seen:
-            # Never seen alive, it lives in another container, and says nothing by being absent from this one.
+        if server.watched is not None and not _is_alive(server.watched):
             logger.info("The editor's process is gone")
             stopped.set()
 
