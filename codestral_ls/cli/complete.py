@@ -38,7 +38,7 @@ def run(place: str, *, as_json: bool) -> int:
     if start + column - 1 > end:
         raise Failure(f"line {line} of {path} has {end - start} characters, no column {column}")
     workspace = open_workspace(path.resolve())
-    say_problems(workspace.loaded)
+    say_problems(workspace.loaded.problems)
     absolute = path.resolve()
     snapshot = Snapshot(absolute.as_uri(), language_of(path), None, text)
     outcome, host = asyncio.run(_ask(workspace, snapshot, start + column - 1, absolute))
@@ -50,6 +50,9 @@ def run(place: str, *, as_json: bool) -> int:
         print(f"codestral-ls: {NOTICE}", file=sys.stderr)
     if outcome.suggestions:
         return 0
+    if outcome.error is not None and outcome.error.kind == "no-key" and workspace.keys.problems:
+        # A source that failed is what is to be mended; "there is no key" would hide it.
+        raise Failure(workspace.keys.problems[0].message)
     raise Failure(outcome.why or "there is no completion here")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from codestral_ls.cli.failure import Failure
-from codestral_ls.settings import Loaded, load
+from codestral_ls.settings import Loaded, Problem, load
 from codestral_ls.settings.keys import KeyRing
 from codestral_ls.settings.paths import user_config_path
 
@@ -47,9 +48,9 @@ def open_workspace(near: Path) -> Workspace:
     return Workspace(root, loaded, KeyRing(read, environment=os.environ, workspace_root=root, cwd=Path.cwd()))
 
 
-def say_problems(loaded: Loaded) -> None:
-    """What is wrong with the settings, a line each on stderr."""
-    for problem in loaded.problems:
+def say_problems(problems: Iterable[Problem]) -> None:
+    """What is wrong with settings or keys, a line each on stderr."""
+    for problem in problems:
         print(f"codestral-ls: {problem.level}: {problem.message}", file=sys.stderr)
 
 

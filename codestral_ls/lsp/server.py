@@ -156,7 +156,7 @@ def run_tcp(
 
 def _server(environment: Mapping[str, str], logs: logging.Handler, log_level: str | None) -> Server:
     server = Server(environment, log_level)
-    logs.addFilter(KeyFilter(lambda: server.session.keys.known()))
+    logs.addFilter(KeyFilter(server.session.known_keys))
     return server
 
 
@@ -172,8 +172,7 @@ class Connection:
 
     def trace_to(self, file: IO[str], environment: Mapping[str, str]) -> None:
         """From now on every message is written to `file`, without keys."""
-        session = self._server.session
-        self._server.protocol.on_trace = tracer(file, lambda: session.keys.known(), environment)
+        self._server.protocol.on_trace = tracer(file, self._server.session.known_keys, environment)
 
     def feed(self, data: bytes) -> None:
         """Handles what the editor sent, in order; no bytes mean that it is gone."""

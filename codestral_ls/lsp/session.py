@@ -56,7 +56,8 @@ class Session:
         self._engine: Engine | None = None
         self._background: set[asyncio.Task[None]] = set()
         self.loaded: Loaded = self._load()
-        self.keys = KeyRing(self._load, environment=environment, workspace_root=None, cwd=Path.cwd())
+        self._former_keys: tuple[str, ...] = ()
+        self.keys = self._key_ring()
         protocol.sync = self._sync
         self._set_log_level()
 
@@ -76,12 +77,7 @@ class Session:
         self._pulls = bool(workspace and workspace.configuration)
         self._options = params.initialization_options
         self._new_settings()
-        self.keys = KeyRing(
-            self._load,
-            environment=self._environment,
-            workspace_root=self._roots[0] if self._roots else None,
-            cwd=Path.cwd(),
-        )
+        self._new_keys()
 
     async def ready(self) -> None:
         """The client takes requests: its settings are read, and a connection to the API is made ready."""
@@ -103,10 +99,17 @@ class Session:
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Workspace folders came or went."""
+        first = self._roots[:1]
         gone = {_path(folder.uri) for folder in event.removed}
         self._roots = [root for root in self._roots if root not in gone]
         self._roots += [path for folder in event.added if (path := _path(folder.uri)) is not None]
         self._excluded.clear()
+        if self._roots[:1] != first:
+            # Its project file and its .env count from now on, and no others.
+            self._new_keys()
+            self._drop_engine()
+            self._new_settings()
+            self.report_problems()
 
     def report_problems(self) -> None:
         """Says what is wrong with the settings, each thing once."""
@@ -158,6 +161,21 @@ class Session:
         if self.loaded.settings == before.settings:
             return
         self._set_log_level()
+        self._drop_engine()
+
+    def _new_keys(self) -> None:
+        self._former_keys = self.known_keys()
+        self.keys = self._key_ring()
+
+    def _key_ring(self) -> KeyRing:
+        root = self._roots[0] if self._roots else None
+        return KeyRing(self._load, environment=self._environment, workspace_root=root, cwd=Path.cwd())
+
+    def known_keys(self) -> tuple[str, ...]:
+        """Every key seen so far, for masking."""
+        return (*self._former_keys, *self.keys.known())
+
+    def _drop_engine(self) -> None:
         self.feedback.clear("api:")
         client, engine, self._client, self._engine = self._client, self._engine, None, None
         if engine is not None and client is not None:
@@ -180,6 +198,8 @@ class Session:
         sync.apply(self.documents, params)
         if isinstance(params, types.DidCloseTextDocumentParams):
             self._excluded.pop(params.text_document.uri, None)
+            for feature in ("inline", "menu"):
+                self._newest.pop((feature, params.text_document.uri), None)
 
     def excluded(self, uri: str) -> str | None:
         """Why this file never leaves the machine; None if it may. Found once a document, not once a key."""

@@ -279,3 +279,25 @@ def test_a_folder_that_is_added_is_one_whose_secrets_stay(start: StartServer, ap
     )
     client.settle()
     client.assert_quiet()
+
+
+def test_the_first_folder_brings_its_settings_and_its_key_also_when_it_comes_later(
+    start: StartServer, api: ScriptedApi, tmp_path: Path
+) -> None:
+    root = tmp_path / "late"
+    root.mkdir()
+    (root / ".env").write_text(f"MISTRAL_API_KEY={api.key}\n")
+    (root / ".codestral.toml").write_text("max_tokens = 55\n")
+    folder = {"uri": root.as_uri(), "name": "late"}
+    client = start({"MISTRAL_API_KEY": None})
+    client.initialize()
+    assert model_asked(ready(client), api) == "codestral-latest"
+    assert "authorization" not in api.completions[-1].headers
+    client.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": [folder], "removed": []}})
+    assert model_asked(client, api) == "codestral-latest"
+    assert api.completions[-1].headers["authorization"] == f"Bearer {api.key}"
+    assert api.completions[-1].body["max_tokens"] == 55
+    client.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": [folder]}})
+    model_asked(client, api)
+    assert "authorization" not in api.completions[-1].headers
+    client.assert_quiet()

@@ -173,6 +173,20 @@ def test_complete_says_what_is_wrong_with_the_api(run: Run, api: ScriptedApi, wo
     assert_failed(none, 1, "no API key")
 
 
+def test_a_source_of_keys_that_fails_is_named(run: Run, work: Path) -> None:
+    (work / "a.py").write_text(SOURCE)
+    variables = {
+        "MISTRAL_API_KEY": None,
+        "CODESTRAL_LS_BASE_URL": None,
+        "CODESTRAL_LS_API_KEY_COMMAND": '["false", "a-secret-argument"]',
+    }
+    assert_failed(run("complete", "a.py:2:12", **variables), 1, "api_key_command `false`", "exit status 1")
+    shown = run("config", **variables)
+    assert shown.returncode == 1
+    assert "api_key_command `false`" in shown.stderr
+    assert "a-secret-argument" not in shown.stdout + shown.stderr
+
+
 def test_complete_asks_the_sandbox_and_says_so(run: Run, work: Path) -> None:
     (work / "a.py").write_text("def add(a, b):\n    return a + b\n\n\ndef add(a, b):\n    return ")
     result = run("complete", "a.py:6:12", CODESTRAL_LS_BASE_URL="sandbox:", MISTRAL_API_KEY=None)
