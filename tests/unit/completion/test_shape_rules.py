@@ -249,6 +249,13 @@ def test_a_line_too_long_to_draw_is_not_shown_however_it_came(piece: int) -> Non
         assert shape.text == ""
 
 
+def test_a_line_just_short_enough_to_draw_is_shown() -> None:
+    shape = Shape(Place("a = ", "", "python", "\n", False))
+    shape.feed("x" * MAX_CHARS)
+    shape.finish()
+    assert shape.text == "x" * MAX_CHARS
+
+
 def test_before_the_end_only_whole_lines_are_shown() -> None:
     shape = Shape(Place("def f():\n    ", "\n", "python", "\n", True))
     shape.feed("a = 1\n    ret")
