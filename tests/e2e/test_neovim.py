@@ -300,12 +300,18 @@ def test_a_user_at_a_terminal(start_terminal: StartTerminal, sandbox: Sandbox, a
     api.script = writes(DONE)
     path = sandbox.work / "a.py"
     path.write_text(SOURCE)
-    terminal = start_terminal(PLUGIN, path)
-    terminal.wait_for("def add(a, b):")
-    until(
-        "language server",
-        lambda: any(entry["way"] == "<" and entry["message"].get("id") == 1 for entry in sandbox.messages()),
-    )
+    # Insert mode that begins before inline completion is attached asks for nothing. The editor attaches it in a callback
+    # that it schedules after LspAttach; one that is scheduled later still tells when that is done.
+    attached = """
+        vim.o.laststatus = 2
+        vim.api.nvim_create_autocmd('LspAttach', { callback = function()
+          vim.schedule(function()
+            vim.schedule(function() vim.o.statusline = 'attached' end)
+          end)
+        end })
+    """
+    terminal = start_terminal(attached + PLUGIN, path)
+    terminal.wait_for("def add(a, b):", "attached")
     terminal.type("jA")
     terminal.wait_for("    total = a + b", "-- INSERT --")
     terminal.type(" = ")
