@@ -300,8 +300,8 @@ def test_a_user_at_a_terminal(start_terminal: StartTerminal, sandbox: Sandbox, a
     api.script = writes(DONE)
     path = sandbox.work / "a.py"
     path.write_text(SOURCE)
-    # Insert mode that begins before inline completion is attached asks for nothing. The editor attaches it in a callback
-    # that it schedules after LspAttach; one that is scheduled later still tells when that is done.
+    # Insert mode that begins before inline completion is attached asks for nothing. The editor attaches it in
+    # a callback that it schedules after LspAttach; one that is scheduled later still tells when that is done.
     attached = """
         vim.o.laststatus = 2
         vim.api.nvim_create_autocmd('LspAttach', { callback = function()
