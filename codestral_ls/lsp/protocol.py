@@ -70,6 +70,10 @@ class Protocol(LanguageServerProtocol):
             if self.on_trace is not None:
                 self.on_trace(">", data)
             self._take(data)
+        except RecursionError:
+            # Its traceback would be as long as the message is deep.
+            logger.warning("A message from the editor is nested too deeply: %s", _excerpt(data))
+            self._refuse(data, types.ErrorCodes.InvalidRequest, "The message is nested too deeply.")
         except Exception:
             # One message must not take the ones behind it along.
             logger.exception("A message could not be handled: %s", _excerpt(data))

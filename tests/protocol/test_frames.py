@@ -121,3 +121,17 @@ def test_bytes_of_a_message_are_no_part_of_the_log(client: LspClient) -> None:
     client.send_bytes(frame(b'{"the user\'s secret source code": '))
     assert stray_code(client) == -32700
     assert "secret source" not in client.stderr
+
+
+def test_deep_nesting_does_not_fill_the_log_of_a_server_that_traces(tmp_path: Path) -> None:
+    arguments = ("serve", "--trace-file", str(tmp_path / "trace.jsonl"))
+    with LspClient(tmp_path, {"CODESTRAL_LS_BASE_URL": "http://127.0.0.1:9"}, arguments=arguments) as client:
+        client.initialize()
+        nested = b'{"a":' * 900 + b"1" + b"}" * 900
+        client.send_bytes(
+            frame(b'{"jsonrpc":"2.0","id":"own","method":"workspace/executeCommand","params":%b}' % nested)
+        )
+        client.wait_for(lambda: client.strays, "an answer")
+        client.settle()
+        assert len(client.stderr) < 1000
+        client.assert_quiet()
