@@ -30,6 +30,12 @@ class Profile:
     menu_debounce_ms: float = 0.0
     menu_text: MenuText = MenuText.AS_IS
     insert_text_mode: types.InsertTextMode | None = None
+    shows_carriage_returns: bool = False
+    """Takes a carriage return in a suggestion for text, whatever the line ends of its documents."""
+
+    def own_line_ends(self, text: str) -> str:
+        """A suggestion with the line ends that this editor takes."""
+        return text.replace("\r\n", "\n").replace("\r", "\n") if self.shows_carriage_returns else text
 
 
 UNKNOWN = Profile("unknown", inline=True)
@@ -41,7 +47,7 @@ _BY_NAME: tuple[tuple[re.Pattern[str], Profile], ...] = (
     # Neovim waits a fixed 200 ms before an inline completion; its menu is asked at once.
     (
         re.compile(r"Neovim$"),
-        Profile("neovim", True, debounce_ms=200, menu_text=MenuText.DEDENTED_SNIPPET),
+        Profile("neovim", True, debounce_ms=200, menu_text=MenuText.DEDENTED_SNIPPET, shows_carriage_returns=True),
     ),
     (re.compile(r"helix$"), Profile("helix", False, menu_debounce_ms=250, menu_text=MenuText.DEDENTED)),
     (re.compile(r"Eglot$"), Profile("eglot", False, debounce_ms=200)),

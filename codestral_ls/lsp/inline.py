@@ -48,7 +48,7 @@ async def _answer(
     line, character = document.snapshot().text.position_at(offset, session.documents.encoding)
     at = types.Position(line, character)
     item = types.InlineCompletionItem(
-        insert_text=text,
+        insert_text=session.profile.own_line_ends(text),
         range=types.Range(at, at),
         command=types.Command(title="Accepted", command=ACCEPTED_COMMAND),
     )

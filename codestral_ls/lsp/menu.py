@@ -57,7 +57,7 @@ def _item(session: Session, snapshot: Snapshot, offset: int, text: str) -> types
     encoding = session.documents.encoding
     before = snapshot.line_before(offset, _LINE_CHARS)
     stem = (_STEM.search(before) or [""])[0]
-    whole = stem + text
+    whole = stem + session.profile.own_line_ends(text)
     line, character = snapshot.text.position_at(offset, encoding)
     edit_range = types.Range(types.Position(line, character - units(stem, encoding)), types.Position(line, character))
     profile = session.profile

@@ -81,6 +81,25 @@ def test_the_item_begins_with_the_typed_word_and_replaces_it(
     }
 
 
+@pytest.mark.parametrize(("name", "new_text"), [("Neovim", "a\nb"), ("helix", "a\r\nb")])
+def test_line_ends_are_those_that_the_editor_takes(
+    start: StartServer, api: ScriptedApi, name: str, new_text: str
+) -> None:
+    api.script = Answer("a\n    b")
+    client = start()
+    client.initialize(UTF8, name=name)
+    client.open(URI, "def f(x):\r\n    \r\n")
+    assert item_in(client, 1, 4)["textEdit"]["newText"] == new_text
+
+
+def test_ghost_text_in_neovim_has_no_carriage_returns(start: StartServer, api: ScriptedApi) -> None:
+    api.script = Answer("a\n    b")
+    client = start()
+    client.initialize(name="Neovim")
+    client.open(URI, "def f(x):\r\n    \r\n")
+    assert [item["insertText"] for item in client.complete(URI, 1, 4)] == ["a\n    b"]
+
+
 def test_one_line_is_never_a_snippet(start: StartServer, api: ScriptedApi) -> None:
     api.script = Answer("${x}")
     client = start()
