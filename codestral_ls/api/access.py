@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from codestral_ls.api.client import Access, Client, Keys
@@ -21,9 +22,24 @@ def is_sandbox(settings: Settings) -> bool:
     return endpoints(settings) == (SANDBOX,)
 
 
-def open_client(settings: Settings, keys: Keys, environment: Mapping[str, str], state: Path | None) -> Client:
-    """The client for these settings. `state` is the folder that remembers which of Mistral's hosts took the key."""
+def open_client(
+    settings: Settings,
+    keys: Keys,
+    environment: Mapping[str, str],
+    state: Path | None,
+    *,
+    refused: Collection[str] = (),
+) -> Client:
+    """The client for these settings. `state` is the folder that remembers which of Mistral's hosts took the key.
+
+    `refused` names the settings whose given value could not be used. If the address is among them and none of the
+    layers below has one, the built-in one would apply: who meant to ask a host of their own would send their code and
+    key to Mistral's. Then nothing is sent at all.
+    """
     hosts = endpoints(settings)
+    closed = None
+    if hosts == MISTRAL_HOSTS and (wrong := sorted({"base_url", "provider"} & set(refused))):
+        closed = f"Nothing is sent, because {' and '.join(wrong)} could not be used: mend the setting, or remove it."
     if hosts == (SANDBOX,):
         from codestral_ls.api.sandbox import SandboxTransport
 
@@ -38,7 +54,7 @@ def open_client(settings: Settings, keys: Keys, environment: Mapping[str, str], 
             environment=environment,
         )
     )
-    return Client(transport, _access(hosts, keys, state))
+    return Client(transport, replace(_access(hosts, keys, state), closed=closed))
 
 
 class _NoKeys:

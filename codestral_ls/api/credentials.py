@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from codestral_ls.api.diagnose import Asked, key_mend
-from codestral_ls.api.errors import ApiError, BadKey, KeyForOtherHost, NoKey
+from codestral_ls.api.errors import ApiError, BadKey, KeyForOtherHost, NoAddress, NoKey
 from codestral_ls.settings.masking import mask
 
 RELOAD_SECONDS = 5.0
@@ -42,7 +42,7 @@ class Access:
 
     `hosts` are base addresses without `/v1`: the first is asked, and after a 401 the next once (so more than one
     only for Mistral's own). `other_host` is where a refused key may belong, for the message alone: the key does
-    not go there. `remember` is told which host took the key.
+    not go there. `remember` is told which host took the key. `closed` says why nothing may be asked at all.
     """
 
     hosts: tuple[str, ...]
@@ -50,6 +50,7 @@ class Access:
     needs_key: bool = True
     other_host: str | None = None
     remember: Callable[[str], None] | None = None
+    closed: str | None = None
 
 
 class Credentials:
@@ -71,7 +72,12 @@ class Credentials:
         return tuple(self._hosts)
 
     async def key(self) -> Key | None:
-        """The key in use; None for a host that needs none. Raises `NoKey`, and `BadKey` for what is no key."""
+        """The key in use; None for a host that needs none. Raises `NoKey`, and `BadKey` for what is no key.
+
+        Raises `NoAddress` if nothing may be asked.
+        """
+        if self._access.closed is not None:
+            raise NoAddress(self._access.closed)
         key = self._access.keys.key
         if key is None and (self._access.needs_key or not self._looked):
             key = await self._reload()

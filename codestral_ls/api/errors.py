@@ -44,6 +44,12 @@ class KeyForOtherHost(BadKey):
     kind = "key-for-other-host"
 
 
+class NoAddress(ApiError):
+    """Where to ask was set to something that cannot be used, and nobody has allowed anything else."""
+
+    kind = "address"
+
+
 class NotInPlan(ApiError):
     """The key is good, but its plan does not include this model (402, 403, or a request limit of 0)."""
 

@@ -16,7 +16,7 @@ from codestral_ls.cli.failure import Failure
 from codestral_ls.cli.workspace import Workspace, language_of, open_workspace, read_text, say_problems
 from codestral_ls.completion.engine import Engine
 from codestral_ls.completion.types import Ask, Outcome, Trigger
-from codestral_ls.context.privacy import excluded
+from codestral_ls.context.privacy import excluded_file
 from codestral_ls.settings.paths import state_dir
 from codestral_ls.text.document import Snapshot
 from codestral_ls.text.rope import Rope
@@ -58,11 +58,10 @@ def run(place: str, *, as_json: bool) -> int:
 
 async def _ask(workspace: Workspace, snapshot: Snapshot, offset: int, path: Path) -> tuple[Outcome, str]:
     settings = workspace.loaded.settings.for_language(snapshot.language)
-    shown = str(path.relative_to(workspace.root)) if path.is_relative_to(workspace.root) else str(path)
-    client = open_client(settings, workspace.keys, os.environ, state_dir())
+    client = open_client(settings, workspace.keys, os.environ, state_dir(), refused=workspace.loaded.refused)
     engine = Engine(client, time.monotonic, random.random)
+    reason = excluded_file(path, [workspace.root], settings.exclude)
     try:
-        reason = excluded(shown, settings.exclude)
         outcome = await engine.suggest(Ask(snapshot, offset, Trigger.INVOKED, settings, 0.0, reason))
     finally:
         await engine.aclose()

@@ -71,7 +71,7 @@ async def _all(workspace: Workspace) -> AsyncIterator[Check]:
         yield Check("key", "ok", f"found: {key.source}")
     else:
         yield Check("key", "note", "none found: set MISTRAL_API_KEY; keys are made at console.mistral.ai")
-    client = open_client(settings, workspace.keys, os.environ, state_dir())
+    client = open_client(settings, workspace.keys, os.environ, state_dir(), refused=workspace.loaded.refused)
     try:
         async for check in _api(client, settings.fim_model):
             yield check

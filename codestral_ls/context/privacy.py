@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 SECRET_FILES = (
     ".env*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.pkcs12", "*.p8", "*.ppk", "*.der", "*.crt", "*.cer",
@@ -16,6 +17,25 @@ SECRET_FILES = (
     ".password-store/",
 )  # fmt: skip
 """Globs of files and (with a final slash) folders that hold keys, certificates or credentials by custom."""
+
+
+def excluded_file(path: Path, roots: Iterable[Path], patterns: Iterable[str]) -> str | None:
+    """Why a file of a workspace never leaves the machine; None if it may.
+
+    The built-in patterns are held against the whole path, as it is named and where its links lead, so that a
+    workspace inside `~/.ssh` is no way round them; the user's `patterns` against the path within its root, so that
+    `customers/` says nothing about a home of that name. Looks at the file system for links.
+    """
+    named = path.as_posix()
+    try:
+        led = path.resolve().as_posix()
+    except (OSError, RuntimeError):
+        led = named  # a loop of links, or a drive that is gone: there is only the name to judge by
+    for whole in dict.fromkeys((named, led)):
+        if (why := excluded(whole)) is not None:
+            return why
+    inside = [path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)]
+    return excluded(min(inside, key=len, default=named), patterns)
 
 
 def excluded(path: str, patterns: Iterable[str] = ()) -> str | None:

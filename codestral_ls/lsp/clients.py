@@ -31,7 +31,8 @@ class Profile:
     menu_text: MenuText = MenuText.AS_IS
     insert_text_mode: types.InsertTextMode | None = None
     shows_carriage_returns: bool = False
-    """Takes a carriage return in a suggestion for text, whatever the line ends of its documents."""
+    """Takes a carriage return in a suggestion for text, whatever the line ends of its documents: Vim and Emacs hold
+    lines, and write their ends when they save."""
 
     def own_line_ends(self, text: str) -> str:
         """A suggestion with the line ends that this editor takes."""
@@ -50,16 +51,19 @@ _BY_NAME: tuple[tuple[re.Pattern[str], Profile], ...] = (
         Profile("neovim", True, debounce_ms=200, menu_text=MenuText.DEDENTED_SNIPPET, shows_carriage_returns=True),
     ),
     (re.compile(r"helix$"), Profile("helix", False, menu_debounce_ms=250, menu_text=MenuText.DEDENTED)),
-    (re.compile(r"Eglot$"), Profile("eglot", False, debounce_ms=200)),
+    (re.compile(r"Eglot$"), Profile("eglot", False, debounce_ms=200, shows_carriage_returns=True)),
     # lsp-mode declares "inlineCompletion": null although it has a mode for it.
-    (re.compile(r"emacs$"), Profile("lsp-mode", True, debounce_ms=2000, insert_text_mode=_AS_IS)),
-    (re.compile(r"coc\.nvim$"), Profile("coc.nvim", True, debounce_ms=160)),
+    (
+        re.compile(r"emacs$"),
+        Profile("lsp-mode", True, debounce_ms=2000, insert_text_mode=_AS_IS, shows_carriage_returns=True),
+    ),
+    (re.compile(r"coc\.nvim$"), Profile("coc.nvim", True, debounce_ms=160, shows_carriage_returns=True)),
     (re.compile(r"Zed"), Profile("zed", False, menu_text=MenuText.DEDENTED, insert_text_mode=_ADJUST)),
     (
         re.compile(r"Sublime Text LSP$"),
         Profile("sublime", False, menu_text=MenuText.DEDENTED, insert_text_mode=_ADJUST),
     ),
-    (re.compile(r"Vim$|vim-lsp$"), Profile("vim", False, insert_text_mode=_AS_IS)),
+    (re.compile(r"Vim$|vim-lsp$"), Profile("vim", False, insert_text_mode=_AS_IS, shows_carriage_returns=True)),
 )
 
 _VSCODE = Profile("vscode", True, debounce_ms=50, menu_text=MenuText.DEDENTED, insert_text_mode=_ADJUST)

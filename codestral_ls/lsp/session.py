@@ -17,7 +17,7 @@ from codestral_ls.lsp import sync
 from codestral_ls.lsp.clients import UNKNOWN, Profile
 from codestral_ls.lsp.feedback import Feedback
 from codestral_ls.lsp.protocol import Protocol
-from codestral_ls.settings import Loaded, Settings, load
+from codestral_ls.settings import Loaded, Settings, is_known, load
 from codestral_ls.settings.keys import KeyRing
 from codestral_ls.settings.paths import state_dir, user_config_path
 from codestral_ls.text.columns import PositionEncoding
@@ -93,7 +93,8 @@ class Session:
         """The editor's settings have changed: `pushed` holds them, or nothing where the client wants to be asked."""
         if self._pulls:
             await self._pull()
-        elif isinstance(pushed, dict):
+        elif isinstance(pushed, dict) and (SECTION in pushed or any(is_known(name) for name in pushed)):
+            # Some clients push the settings of every server; without a section, only known names are ours.
             self._take_section(pushed.get(SECTION, pushed))
         self.report_problems()
 
@@ -204,15 +205,12 @@ class Session:
     def excluded(self, uri: str) -> str | None:
         """Why this file never leaves the machine; None if it may. Found once a document, not once a key."""
         if uri not in self._excluded:
-            from codestral_ls.context.privacy import excluded
+            from codestral_ls.context.privacy import excluded, excluded_file
 
-            path = _path(uri)
-            shown = str(path) if path is not None else _uri_path(uri)
-            for root in self._roots:
-                if path is not None and path.is_relative_to(root):
-                    shown = str(path.relative_to(root))
-                    break
-            self._excluded[uri] = excluded(shown, self.settings.exclude)
+            path, patterns = _path(uri), self.settings.exclude
+            self._excluded[uri] = (
+                excluded(_uri_path(uri), patterns) if path is None else excluded_file(path, self._roots, patterns)
+            )
         return self._excluded[uri]
 
     # Completions
@@ -224,7 +222,9 @@ class Session:
             from codestral_ls.api.access import open_client
             from codestral_ls.completion.engine import Engine
 
-            self._client = open_client(self.settings, self.keys, self._environment, state_dir())
+            self._client = open_client(
+                self.settings, self.keys, self._environment, state_dir(), refused=self.loaded.refused
+            )
             self._engine = Engine(self._client, time.monotonic, _random())
         return self._engine
 

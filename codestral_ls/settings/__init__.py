@@ -6,7 +6,7 @@ from codestral_ls.settings.keys import Key, KeyRing, KeySearch, find_key
 from codestral_ls.settings.layers import load
 from codestral_ls.settings.masking import KeyFilter, mask
 from codestral_ls.settings.model import Loaded, Problem, Settings, Timeouts
-from codestral_ls.settings.table import SETTINGS, Setting
+from codestral_ls.settings.table import SETTINGS, Setting, is_known
 
 __all__ = [
     "MISTRAL_HOSTS",
@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "endpoints",
     "find_key",
+    "is_known",
     "load",
     "mask",
 ]

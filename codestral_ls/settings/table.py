@@ -185,3 +185,9 @@ LATER: Mapping[str, Later] = MappingProxyType(
         )
     }
 )
+
+
+def is_known(written: str) -> bool:
+    """Whether `written`, in camelCase or snake_case, names a setting, in this version or a later one."""
+    name = kinds.snake_case(written)
+    return name in SETTINGS or name in LATER

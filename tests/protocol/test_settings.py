@@ -115,6 +115,7 @@ def test_a_pushed_change_counts_from_the_next_request_on(start: StartServer, api
     assert model_asked(client, api) == "codestral-2508"
     push({"fim_model": "mistral-code-latest"})
     assert model_asked(client, api) == "mistral-code-latest"
+    push({"otherServer": {"x": 1}, "files": {}})
     push(None)
     push([])
     push("x")

@@ -14,7 +14,7 @@ from api_fakes import CODESTRAL, KEY, MISTRAL, OWN, FakeKeys, Hosts, Sent, ask, 
 
 from codestral_ls.api import access
 from codestral_ls.api.access import is_sandbox, open_client
-from codestral_ls.api.errors import ApiError, KeyForOtherHost, NoKey
+from codestral_ls.api.errors import ApiError, KeyForOtherHost, NoAddress, NoKey
 from codestral_ls.api.sandbox import SandboxTransport
 from codestral_ls.api.transport import Transport
 from codestral_ls.settings import Settings
@@ -235,3 +235,32 @@ def test_the_network_settings_reach_the_transport(monkeypatch: pytest.MonkeyPatc
         ("none", "/ca.pem", False),
     ]
     assert all(network.environment == environment for network in given)
+
+
+@pytest.mark.parametrize(
+    ("refused", "settings", "asks"),
+    [
+        ({"base_url"}, {}, False),
+        ({"provider"}, {}, False),
+        ({"base_url"}, {"base_url": OWN}, True),
+        ({"provider"}, {"base_url": "sandbox:"}, True),
+        ({"max_tokens"}, {}, True),
+    ],
+    ids=str,
+)
+def test_nothing_goes_to_mistral_in_place_of_an_address_that_could_not_be_used(
+    monkeypatch: pytest.MonkeyPatch, refused: set[str], settings: dict[str, Any], asks: bool
+) -> None:
+    transport, keys = hosts(lambda _sent: response(200, {"choices": [{"text": "x"}]})), FakeKeys()
+    monkeypatch.setattr("codestral_ls.api.transport.Transport", lambda network: transport)
+    client = open_client(replace(SETTINGS, **settings), keys, {}, None, refused=refused)
+
+    async def main() -> None:
+        if asks:
+            assert await ask(client) or is_sandbox(replace(SETTINGS, **settings))
+            return
+        with pytest.raises(NoAddress, match="mend the setting"):
+            await ask(client)
+        assert not transport.sent
+
+    run(main)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codestral_ls.context.privacy import excluded
+from codestral_ls.context.privacy import excluded, excluded_file
 
 SECRET = [
     ".env", ".env.local", ".envrc", "prod.env", "src/.env.production",
@@ -152,3 +153,27 @@ def _folders_match(pattern: list[str], names: list[str]) -> bool:
         ):
             return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("file", "root", "patterns", "stays"),
+    [
+        (".ssh/notes/a.py", ".ssh/notes", [], True),
+        ("src/a.py", ".", [], False),
+        ("src/a.py", ".", ["src/"], True),
+        ("customers/app/a.py", "customers/app", ["customers/"], False),
+        ("customers/app/customers/a.py", "customers/app", ["customers/"], True),
+    ],
+)
+def test_built_in_patterns_see_the_whole_path_and_the_users_the_path_within_the_workspace(
+    tmp_path: Path, file: str, root: str, patterns: list[str], stays: bool
+) -> None:
+    assert (excluded_file(tmp_path / file, [tmp_path / root], patterns) is not None) is stays
+
+
+def test_a_link_to_a_secret_file_stays_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KEY=1")
+    (tmp_path / "settings.py").symlink_to(tmp_path / ".env")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert excluded_file(tmp_path / "settings.py", [tmp_path], []) is not None
+    assert excluded_file(tmp_path / "loop", [tmp_path], []) is None
