@@ -8,7 +8,7 @@ from codestral_ls.api.wire import FimRequest
 from codestral_ls.completion.types import Ask, Place, Trigger
 from codestral_ls.settings import Settings
 from codestral_ls.text.document import Snapshot
-from codestral_ls.text.nesting import Nesting
+from codestral_ls.text.nesting import OPENS_BLOCK, Nesting
 
 SINGLE_LINE_TOKENS = 96
 """Room for one line: the longest lines of common style guides (120 characters) have about 40 tokens."""
@@ -17,7 +17,6 @@ _STEP = 4
 """The window's start moves in steps of a quarter of the window: while the person types, the prompt keeps its
 beginning, and a server that caches prompts finds it again."""
 
-_OPENS_BLOCK = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin|try))\s*$")
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 
 
@@ -76,7 +75,7 @@ def wants_lines(place: Place, settings: Settings, trigger: Trigger) -> bool:
         return True
     if nesting.state.in_line_text:
         return False
-    return bool(_OPENS_BLOCK.search(place.line_before)) and not place.line_after.strip(" \t)]}>;,")
+    return bool(OPENS_BLOCK.search(place.line_before)) and not place.line_after.strip(" \t)]}>;,")
 
 
 def request(place: Place, settings: Settings) -> FimRequest:

@@ -11,7 +11,7 @@ import re
 from functools import cached_property
 
 from codestral_ls.completion.types import Place
-from codestral_ls.text.nesting import Nesting, State
+from codestral_ls.text.nesting import OPENS_BLOCK, Nesting, State
 
 MAX_CHARS = 5000
 """VS Code draws no longer suggestion, and nobody reads one; an answer that never ends is cut off here."""
@@ -26,7 +26,6 @@ _LOOP_REPEATS = {1: 5, 2: 4, 3: 4}
 
 _CLOSING_LINE = re.compile(r"\s*(?:[)\]}]|</|\bend\b|\bfi\b|\bdone\b|\besac\b)")
 _CONTINUING_LINE = re.compile(r"\s*(?:else|elif|elsif|elseif|except|finally|catch|rescue|ensure|case|default|when)\b")
-_OPENS_BLOCK = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin))\s*$")
 _FENCE = re.compile(r"\s*(?:```|~~~)[\w+#.-]*\s*$")
 _FENCED_LANGUAGES = frozenset({"markdown", "mdx", "quarto", "rmd", "asciidoc", "restructuredtext"})
 _CONTROL = re.compile(r"\[(SUFFIX|PREFIX|MIDDLE)\]|</(s)>|<\|?(fim_\w+|endoftext)\|?>")
@@ -45,7 +44,7 @@ class Shape:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._indent = _indent(place.line_before)
-        self._opener = bool(place.line_before.strip()) and bool(_OPENS_BLOCK.search(place.line_before))
+        self._opener = bool(place.line_before.strip()) and bool(OPENS_BLOCK.search(place.line_before))
         self._least_indent = self._indent + 1 if self._opener else self._indent
         self._below = [line.rstrip() for line in _lines(place.after)[1:] if line.strip()]
         self._lines: list[str] = []
@@ -221,7 +220,7 @@ class Shape:
             and len(self._lines) > 1
             and bool(_CLOSING_LINE.match(line))
             and _indent(line) <= self._indent
-            and not _OPENS_BLOCK.search(line)
+            and not OPENS_BLOCK.search(line)
             and len(self._nesting.state.closers) < len(self._start.closers) + (not self._start.closers)
         )
 

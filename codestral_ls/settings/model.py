@@ -51,7 +51,6 @@ class Settings:
     trigger: Literal["auto", "manual"] = "auto"
     debounce_ms: float | Literal["adaptive"] = "adaptive"
     multiline: Literal["auto", "always", "never"] = "auto"
-    candidates: int = 3
     prefix_chars: int = 12_000
     suffix_chars: int = 4_000
     exclude: tuple[str, ...] = ()

@@ -118,12 +118,6 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 kinds.one_of("auto", "always", "never"),
                 "whether a completion may span lines",
             ),
-            _setting(
-                "candidates",
-                kinds.integer(1, 10),
-                "suggestions to ask for on an explicit request",
-                per_language=True,
-            ),
             _completion("prefix_chars", kinds.integer(1, _WINDOW_MAX), "characters before the cursor in a prompt"),
             _completion("suffix_chars", kinds.integer(0, _WINDOW_MAX), "characters after the cursor in a prompt"),
             _setting(
@@ -176,6 +170,7 @@ LATER: Mapping[str, Later] = MappingProxyType(
                 per_language=True,
                 quiet=True,
             ),
+            Later(name="candidates", read=kinds.integer(1, 10), per_language=True, quiet=True),
             Later(name="context", read=kinds.context, project_may_set=True, per_language=True, quiet=True),
             Later(name="actions", project_may_set=True),
             Later(name="instructions", project_may_set=True),

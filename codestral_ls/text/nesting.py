@@ -9,6 +9,9 @@ from dataclasses import dataclass
 _LINE_TEXT_CLOSERS = frozenset({'"', "'", "\n"})
 _TEXT_CLOSERS = _LINE_TEXT_CLOSERS | {"`", '"""', "'''", "*/", "-->"}
 
+OPENS_BLOCK = re.compile(r"(?:[:{(\[]|=>|->|\b(?:do|then|else|begin|try))\s*$")
+"""The end of a line after which a block follows, in common languages."""
+
 
 @dataclass(frozen=True)
 class State:

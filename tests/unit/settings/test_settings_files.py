@@ -57,12 +57,12 @@ def test_a_syntax_error_repeats_nothing_of_the_line(load_layers: Any) -> None:
     ids=["bytes", "utf-16", "huge", "deep", "long-number", "bare", "quoted", "literal", "escaped", "table", "hidden"],
 )
 def test_a_file_that_cannot_be_used_is_one_sentence(load_layers: Any, content: bytes, sentence: str) -> None:
-    loaded = load_layers(user="candidates = 2", project=content)
+    loaded = load_layers(user="requests_per_minute = 2", project=content)
     [problem] = loaded.problems
     assert problem.level == "error"
     assert sentence in problem.message
     assert loaded.settings.max_tokens == 256
-    assert loaded.settings.candidates == 2
+    assert loaded.settings.requests_per_minute == 2
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_byte_order_mark_is_remarked_on_and_read_past(load_layers: Any) -> Non
 
 
 def test_line_ends_of_windows_are_fine(load_layers: Any) -> None:
-    loaded = load_layers(user=b"max_tokens = 9\r\ncandidates = 2\r\n")
+    loaded = load_layers(user=b"max_tokens = 9\r\nrequests_per_minute = 2\r\n")
     assert loaded.problems == ()
     assert loaded.settings.max_tokens == 9
 

@@ -32,7 +32,6 @@ MAY_NOT = {
     "provider": '"sandbox"',
     "fim_model": '"x"',
     "chat_model": '"x"',
-    "candidates": "9",
     "requests_per_minute": "9",
     "timeout_ms": "9000",
     "proxy": '"http://evil.example"',
@@ -75,7 +74,7 @@ def test_the_user_may_set_what_a_repository_may_not(load_layers: Any, name: str,
     assert getattr(loaded.settings, name) != SETTINGS[name].default
 
 
-@pytest.mark.parametrize("name", ["fim_model", "candidates"])
+@pytest.mark.parametrize("name", ["fim_model"])
 def test_a_language_table_is_no_way_round_the_rule(load_layers: Any, name: str) -> None:
     value = MAY_NOT[name]
     loaded = load_layers(project=f"[languages.c]\n{name} = {value}\nmax_tokens = 5")

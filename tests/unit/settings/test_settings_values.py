@@ -35,7 +35,6 @@ GOOD: list[tuple[str, object, object]] = [
     ("debounce_ms", "adaptive", "adaptive"),
     ("multiline", "always", "always"),
     ("multiline", "never", "never"),
-    ("candidates", 10, 10),
     ("prefix_chars", 1, 1),
     ("prefix_chars", 200_000, 200_000),
     ("suffix_chars", 0, 0),
@@ -102,8 +101,6 @@ BAD: list[tuple[str, object]] = [
     ("debounce_ms", True),
     ("debounce_ms", "fast"),
     ("multiline", True),
-    ("candidates", 0),
-    ("candidates", 11),
     ("prefix_chars", 0),
     ("prefix_chars", 200_001),
     ("suffix_chars", -1),
@@ -159,7 +156,7 @@ def test_the_defaults_are_those_promised() -> None:
     assert (settings.base_url, settings.provider) == ("auto", "mistral")
     assert (settings.fim_model, settings.chat_model) == ("codestral-latest", "codestral-latest")
     assert (settings.temperature, settings.top_p, settings.max_tokens, settings.stop) == (0.1, None, 256, ())
-    assert (settings.prefix_chars, settings.suffix_chars, settings.candidates) == (12_000, 4_000, 3)
+    assert (settings.prefix_chars, settings.suffix_chars) == (12_000, 4_000)
     assert (settings.trigger, settings.debounce_ms, settings.multiline) == ("auto", "adaptive", "auto")
     assert (settings.timeout_ms.fim, settings.timeout_ms.chat) == (8_000, 60_000)
     assert settings.enabled
