@@ -9,7 +9,7 @@ from completion_helpers import Bench, ask, shown, with_engine
 
 from codestral_ls.api.errors import BadKey, NoKey, Overloaded, RateLimited, RequestTooLarge, Unreachable
 from codestral_ls.completion import prompt
-from codestral_ls.completion.pacing import Pacing
+from codestral_ls.completion.pacing import BASE_MS, SHORT_MS, Pacing
 from codestral_ls.completion.types import Trigger
 
 INVOKED = Trigger.INVOKED
@@ -23,13 +23,13 @@ def delay(marked: str, **rest: object) -> float:
 @pytest.mark.parametrize(
     ("marked", "rest", "milliseconds"),
     [
-        pytest.param("a = fo¦", {"debounce_ms": "adaptive"}, 120.0, id="inside a word"),
-        pytest.param("a = fo)¦", {"debounce_ms": "adaptive"}, 120.0, id="after a closer"),
-        pytest.param("a = f(¦", {"debounce_ms": "adaptive"}, 60.0, id="after punctuation"),
-        pytest.param("a = ¦", {"debounce_ms": "adaptive"}, 60.0, id="after a space"),
-        pytest.param("a\n¦", {"debounce_ms": "adaptive"}, 60.0, id="on a new line"),
-        pytest.param("a\r¦", {"debounce_ms": "adaptive"}, 60.0, id="on a new line after a lone CR"),
-        pytest.param("a = fo¦", {"debounce_ms": "adaptive", "waited_ms": 50.0}, 70.0, id="the editor waited a part"),
+        pytest.param("a = fo¦", {"debounce_ms": "adaptive"}, BASE_MS, id="inside a word"),
+        pytest.param("a = fo)¦", {"debounce_ms": "adaptive"}, BASE_MS, id="after a closer"),
+        pytest.param("a = f(¦", {"debounce_ms": "adaptive"}, SHORT_MS, id="after punctuation"),
+        pytest.param("a = ¦", {"debounce_ms": "adaptive"}, SHORT_MS, id="after a space"),
+        pytest.param("a\n¦", {"debounce_ms": "adaptive"}, SHORT_MS, id="on a new line"),
+        pytest.param("a\r¦", {"debounce_ms": "adaptive"}, SHORT_MS, id="on a new line after a lone CR"),
+        pytest.param("a = fo¦", {"debounce_ms": "adaptive", "waited_ms": 50.0}, BASE_MS - 50.0, id="the editor waited a part"),
         pytest.param("a = fo¦", {"debounce_ms": "adaptive", "waited_ms": 200.0}, 0.0, id="the editor waited it all"),
         pytest.param("a = fo¦", {"debounce_ms": 300.0}, 300.0, id="a number"),
         pytest.param("a = f(¦", {"debounce_ms": 300.0}, 300.0, id="a number is no base for guesses"),
