@@ -32,6 +32,7 @@ class Pacing:
         self._clock = clock
         self._random = random
         self._rest_until = 0.0
+        self._rest_is_named = False
         self._rest_reason = ""
         self._failures = 0
         self._asked: deque[float] = deque()
@@ -68,9 +69,11 @@ class Pacing:
             self._asked.popleft()
 
     def succeeded(self) -> None:
-        """The API has answered: whatever was wrong is over."""
+        """The API has answered: whatever was wrong is over. A rest that it named itself holds all the same, for the
+        answer may be to a request from before."""
         self._failures = 0
-        self._rest_until = 0.0
+        if not self._rest_is_named:
+            self._rest_until = 0.0
 
     def failed(self, error: ApiError) -> None:
         """The API has failed: automatic requests rest until the time that it named, else for a growing while."""
@@ -78,7 +81,8 @@ class Pacing:
         if isinstance(error, (NoKey, BadKey)):
             # The client knows which keys were refused and sends none of them; a new one is to be tried at once.
             return
-        if error.retry_at is not None and error.retry_at > now:
+        self._rest_is_named = error.retry_at is not None and error.retry_at > now
+        if error.retry_at is not None and self._rest_is_named:
             self._rest_until = error.retry_at
         else:
             longest = min(FIRST_REST_SECONDS * 2.0**self._failures, LONGEST_REST_SECONDS)

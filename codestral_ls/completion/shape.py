@@ -50,6 +50,7 @@ class Shape:
         self._lines: list[str] = []
         self._held = 0
         self._blank_held = False
+        self._closed_outermost = False
         self._partial = ""
         self._after_cr = False
         self._fenced = False
@@ -205,6 +206,7 @@ class Shape:
             if not inside and self._below and _same_closer(line, self._below[0]):
                 return True
             self._least_indent = min(self._least_indent, indent)
+            self._closed_outermost = not inside and indent == 0
             return False
         if inside:
             return False
@@ -212,6 +214,8 @@ class Shape:
             if _CONTINUING_LINE.match(line) and indent >= self._indent - 8:
                 return bool(self._below) and self._below[0] == line.rstrip()
             return True
+        if indent == 0 and self._closed_outermost:
+            return not _CONTINUING_LINE.match(line)
         return after_blank and indent == 0 and self._least_indent == 0 and bool("".join(self._lines).strip())
 
     def _closes_opened_block(self, line: str) -> bool:

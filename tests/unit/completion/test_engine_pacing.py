@@ -29,7 +29,9 @@ def delay(marked: str, **rest: object) -> float:
         pytest.param("a = ¦", {"debounce_ms": "adaptive"}, SHORT_MS, id="after a space"),
         pytest.param("a\n¦", {"debounce_ms": "adaptive"}, SHORT_MS, id="on a new line"),
         pytest.param("a\r¦", {"debounce_ms": "adaptive"}, SHORT_MS, id="on a new line after a lone CR"),
-        pytest.param("a = fo¦", {"debounce_ms": "adaptive", "waited_ms": 50.0}, BASE_MS - 50.0, id="the editor waited a part"),
+        pytest.param(
+            "a = fo¦", {"debounce_ms": "adaptive", "waited_ms": 50.0}, BASE_MS - 50.0, id="the editor waited a part"
+        ),
         pytest.param("a = fo¦", {"debounce_ms": "adaptive", "waited_ms": 200.0}, 0.0, id="the editor waited it all"),
         pytest.param("a = fo¦", {"debounce_ms": 300.0}, 300.0, id="a number"),
         pytest.param("a = f(¦", {"debounce_ms": 300.0}, 300.0, id="a number is no base for guesses"),
@@ -247,3 +249,13 @@ def test_known_and_joined_answers_do_not_count_against_the_ceiling() -> None:
             assert await bench.text(f"a = {typed}¦", requests_per_minute=1) is not None
 
     with_engine(test, ["f()"])
+
+
+def test_a_rest_that_the_api_named_outlasts_a_success_from_before_it() -> None:
+    now = 100.0
+    pacing = Pacing(lambda: now, lambda: 0.5)
+    pacing.failed(RateLimited("", retry_at=160.0))
+    pacing.succeeded()
+    assert pacing.resting(ask("a¦")) is not None
+    now = 160.0
+    assert pacing.resting(ask("a¦")) is None

@@ -118,6 +118,14 @@ BLOCK = [
     py("a text of several lines", 'a = """¦', 'one\n\ntwo\n"""\nb = 1'),
     py("a dictionary", "a = ¦\n", '{\n    "b": 1,\n\n    "c": 2,\n}'),
     js("a body with braces", "function f() {¦\n", "\n    return 1;\n}"),
+    js("what follows the outermost block", "if (a) {\n    ¦\n", "x();\n}\nz();", "x();\n}"),
+    js(
+        "another branch of the outermost block",
+        "if (a) {\n    ¦\n",
+        "x();\n} else {\n    y();\n}\nz();",
+        "x();\n} else {\n    y();\n}",
+    ),
+    js("two functions of its own", "¦\n", "function a() {\n    x();\n}\nfunction b() {\n    y();\n}"),
     js(
         "what follows a body with braces",
         "function f() {¦\n",
