@@ -83,7 +83,7 @@ class Credentials:
             key = await self._reload()
         if key is None and self._access.needs_key:
             raise NoKey(
-                "There is no API key: set MISTRAL_API_KEY in the environment, or api_key in the user's settings. "
+                "There is no API key: set MISTRAL_API_KEY in the environment, or api_key in your settings. "
                 "Keys are made at console.mistral.ai."
             )
         return self._checked(key)
@@ -114,7 +114,11 @@ class Credentials:
         """The error for a key that every host refuses. `said`: what the last one answered, if it was asked now."""
         names = [_name(host) for host in self._hosts]
         if key is None:
-            return NoKey(f"{names[0]} asks for an API key (401), and there is none: set api_key.", status=401)
+            return NoKey(
+                f"{names[0]} asks for an API key (401), and there is none: set api_key, or MISTRAL_API_KEY in the "
+                "environment.",
+                status=401,
+            )
         if self._access.other_host and len(self._hosts) == 1:
             return KeyForOtherHost(
                 f"{names[0]} refuses the API key (401); it comes from {key.source}. It may belong to "

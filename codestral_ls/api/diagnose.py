@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import math
 import ssl
 from collections.abc import Callable, Mapping
@@ -138,7 +140,7 @@ def from_exception(error: Exception, asked: Asked, *, began: bool) -> ApiError:
         )
     if began:
         return Unreachable(f"The connection to {asked.host} broke in the middle of an answer ({_reason(error)}).")
-    return Unreachable(f"{asked.host} cannot be reached ({_reason(error)}): check the network, base_url and proxy.")
+    return Unreachable(f"{asked.host} cannot be reached ({_why(error)}): check the network, base_url and proxy.")
 
 
 def key_mend(asked: Asked) -> str:
@@ -249,6 +251,16 @@ def _cause(error: BaseException | None, wanted: type[BaseException]) -> BaseExce
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _why(error: BaseException) -> str:
+    """Why there is no connection: in the system's words, where it has some, without the address said again."""
+    system = _cause(error, OSError)
+    if isinstance(system, socket.gaierror):
+        return "its name cannot be resolved"
+    if isinstance(system, OSError) and system.errno:
+        return os.strerror(system.errno)
+    return _reason(error)
 
 
 def _reason(error: BaseException) -> str:

@@ -30,7 +30,6 @@ from codestral_ls.api.sandbox_rules import (
     complaints,
 )
 
-SANDBOX_URL = "sandbox:"
 NOTICE = "Answers come from the built-in sandbox, not from Codestral."
 
 FIRST_TOKEN_SECONDS = 0.18

@@ -77,16 +77,7 @@ def _report(outcome: Outcome, host: str, workspace: Workspace) -> dict[str, obje
         "error": outcome.error.kind if outcome.error else None,
         "sandbox": is_sandbox(workspace.loaded.settings),
         "host": host,
-        "request": None
-        if request is None
-        else {
-            "model": request.model,
-            "prompt": request.prompt,
-            "suffix": request.suffix,
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "stop": list(request.stop),
-        },
+        "request": None if request is None else json.loads(request.body()),
         "timing_ms": {
             "waited": outcome.waited_ms,
             "first_text": outcome.first_text_ms,

@@ -70,7 +70,8 @@ async def _all(workspace: Workspace) -> AsyncIterator[Check]:
     elif key is not None:
         yield Check("key", "ok", f"found: {key.source}")
     else:
-        yield Check("key", "note", "none found: set MISTRAL_API_KEY; keys are made at console.mistral.ai")
+        # Mistral's hosts fail without one, and the next check says so with the mend.
+        yield Check("key", "note", "none found")
     client = open_client(settings, workspace.keys, os.environ, state_dir(), refused=workspace.loaded.refused)
     try:
         async for check in _api(client, settings.fim_model):
@@ -98,6 +99,10 @@ def _settings(workspace: Workspace) -> list[Check]:
         if source != "default":
             sources.setdefault(source, []).append(name)
     checks += [Check("settings", "ok", f"{', '.join(names)} from {source}") for source, names in sources.items()]
+    settings = workspace.loaded.settings
+    if not settings.enabled or settings.trigger == "manual":
+        silent = "enabled is false" if not settings.enabled else "trigger is manual"
+        checks.append(Check("settings", "note", f"{silent}: completions come only when you ask for one"))
     for problem in workspace.loaded.problems:
         checks.append(Check("settings", "failed" if problem.level == "error" else "note", problem.message))
     return checks
@@ -112,6 +117,10 @@ async def _api(client: Client, model: str) -> AsyncIterator[Check]:
     except ApiError as error:
         yield Check("host", "failed", str(error))
         return
+    if client.limits is not None and client.limits.requests is not None:
+        left = client.limits.requests_left
+        rest = "" if left is None else f", {left} left in this one"
+        yield Check("quota", "ok", f"{client.limits.requests} requests a minute{rest}")
     skew = client.clock_skew_seconds
     if skew is not None:
         state = "ok" if abs(skew) < MOST_CLOCK_SKEW_SECONDS else "failed"

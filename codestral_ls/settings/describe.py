@@ -29,7 +29,7 @@ def _row(name: str, loaded: Loaded, key: Key | None) -> tuple[str, str, str]:
             source = key.source
         elif not value:
             return name, "none", source
-        return name, f"set (from {source})", source
+        return name, "set", source
     if name == "api_key_command" and value:
         # Only the program: its arguments may hold a secret.
         arguments = f" and {len(value) - 1} more" if len(value) > 1 else ""

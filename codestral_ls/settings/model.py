@@ -40,13 +40,10 @@ class Settings:
     base_url: str = "auto"
     provider: str = "mistral"
     fim_model: str = "codestral-latest"
-    chat_model: str = "codestral-latest"
     temperature: float = 0.1
     top_p: float | None = None
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
-    chat_temperature: float = 0.2
-    chat_max_tokens: int = 4096
     enabled: bool = True
     trigger: Literal["auto", "manual"] = "auto"
     debounce_ms: float | Literal["adaptive"] = "adaptive"

@@ -25,7 +25,7 @@ class Setting:
     """One row of the table.
 
     `project_may_set`: a value in the workspace's `.codestral.toml` counts. Never for what decides where code and
-    key go, what program runs, or what it may cost per request.
+    key go or what program runs.
     `per_language`: may stand in a table of `languages`.
     `secret`: the value may hold a secret, so no message repeats it.
     `blank_is_unset`: an empty string is no value; editors' forms send one for a field left empty.
@@ -97,15 +97,10 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             ),
             _setting("provider", kinds.provider, '"mistral" or "sandbox"'),
             _setting("fim_model", kinds.text("a model id"), "model for completions", per_language=True),
-            _setting("chat_model", kinds.text("a model id"), "model for code actions"),
             _completion("temperature", _TEMPERATURE, "randomness of completions, 0 to 1.5"),
             _completion("top_p", kinds.number(0, 1, above=True), "nucleus sampling, above 0 up to 1"),
             _completion("max_tokens", _MAX_TOKENS, "longest completion, in tokens"),
             _completion("stop", kinds.strings("a string or a list of strings", most=16), "texts that end a completion"),
-            _setting("chat_temperature", _TEMPERATURE, "randomness of code actions, 0 to 1.5", project_may_set=True),
-            _setting(
-                "chat_max_tokens", _MAX_TOKENS, "longest answer to a code action, in tokens", project_may_set=True
-            ),
             _completion("enabled", kinds.boolean, "whether to complete at all"),
             _completion(
                 "trigger",
@@ -170,6 +165,9 @@ LATER: Mapping[str, Later] = MappingProxyType(
                 per_language=True,
                 quiet=True,
             ),
+            Later(name="chat_model", read=kinds.text("a model id"), quiet=True),
+            Later(name="chat_temperature", read=_TEMPERATURE, project_may_set=True, quiet=True),
+            Later(name="chat_max_tokens", read=_MAX_TOKENS, project_may_set=True, quiet=True),
             Later(name="candidates", read=kinds.integer(1, 10), per_language=True, quiet=True),
             Later(name="context", read=kinds.context, project_may_set=True, per_language=True, quiet=True),
             Later(name="actions", project_may_set=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import ssl
@@ -327,7 +328,18 @@ EXCEPTIONS: list[tuple[Exception, bool, type[ApiError], str]] = [
         Unreachable,
         "check the network, base_url",
     ),
-    (caused(httpx.ConnectError("no such name"), socket.gaierror(-2, "x")), False, Unreachable, "(no such name)"),
+    (
+        caused(httpx.ConnectError("http://x:1 cannot be reached"), OSError(errno.ECONNREFUSED, "Connect call failed")),
+        False,
+        Unreachable,
+        "(Connection refused)",
+    ),
+    (
+        caused(httpx.ConnectError("no such name"), socket.gaierror(-2, "x")),
+        False,
+        Unreachable,
+        "(its name cannot be resolved)",
+    ),
     (httpx.ConnectError(""), False, Unreachable, "(ConnectError)"),
     (httpx.RemoteProtocolError("closed without answering"), False, Unreachable, "cannot be reached"),
     (httpx.RemoteProtocolError("closed"), True, Unreachable, "broke in the middle of an answer"),

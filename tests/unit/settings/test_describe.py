@@ -38,10 +38,10 @@ def test_values_look_as_in_toml(load_layers: Any) -> None:
 
 def test_a_key_is_never_shown(load_layers: Any) -> None:
     loaded = load_layers(editor={"apiKey": "hunter2"})
-    assert rows(loaded)["api_key"] == ("set (from editor settings)", "editor settings")
+    assert rows(loaded)["api_key"] == ("set", "editor settings")
     assert "hunter2" not in str(describe(loaded))
     found = Key("hunter2", "system keyring")
-    assert rows(load_layers(), found)["api_key"] == ("set (from system keyring)", "system keyring")
+    assert rows(load_layers(), found)["api_key"] == ("set", "system keyring")
     assert rows(load_layers())["api_key"] == ("none", "default")
 
 

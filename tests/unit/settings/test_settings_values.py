@@ -16,7 +16,6 @@ GOOD: list[tuple[str, object, object]] = [
     ("provider", "sandbox", "sandbox"),
     ("provider", "Mistral", "mistral"),
     ("fim_model", "ft:codestral-latest:me:20260101:abc", "ft:codestral-latest:me:20260101:abc"),
-    ("chat_model", " mistral-medium-latest ", "mistral-medium-latest"),
     ("temperature", 0, 0),
     ("temperature", 1.5, 1.5),
     ("top_p", 1, 1),
@@ -26,8 +25,6 @@ GOOD: list[tuple[str, object, object]] = [
     ("max_tokens", 32_768, 32_768),
     ("stop", "\n\n", ("\n\n",)),
     ("stop", ["a", "b"], ("a", "b")),
-    ("chat_temperature", 1, 1),
-    ("chat_max_tokens", 9, 9),
     ("enabled", False, False),
     ("trigger", "manual", "manual"),
     ("debounce_ms", 0, 0),
@@ -73,7 +70,6 @@ BAD: list[tuple[str, object]] = [
     ("fim_model", ""),
     ("fim_model", "a\nb"),
     ("fim_model", "m" * 201),
-    ("chat_model", True),
     ("temperature", -0.1),
     ("temperature", 1.6),
     ("temperature", True),
@@ -90,8 +86,6 @@ BAD: list[tuple[str, object]] = [
     ("stop", 5),
     ("stop", {"a": 1}),
     ("stop", ["x"] * 17),
-    ("chat_temperature", 2),
-    ("chat_max_tokens", 0),
     ("enabled", 1),
     ("enabled", "yes"),
     ("trigger", "always"),
@@ -154,7 +148,7 @@ def test_both_tables_cover_every_setting() -> None:
 def test_the_defaults_are_those_promised() -> None:
     settings = Settings()
     assert (settings.base_url, settings.provider) == ("auto", "mistral")
-    assert (settings.fim_model, settings.chat_model) == ("codestral-latest", "codestral-latest")
+    assert settings.fim_model == "codestral-latest"
     assert (settings.temperature, settings.top_p, settings.max_tokens, settings.stop) == (0.1, None, 256, ())
     assert (settings.prefix_chars, settings.suffix_chars) == (12_000, 4_000)
     assert (settings.trigger, settings.debounce_ms, settings.multiline) == ("auto", "adaptive", "auto")
