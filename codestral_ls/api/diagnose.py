@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
-import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
