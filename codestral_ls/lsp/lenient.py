@@ -9,6 +9,12 @@ from lsprotocol import types
 if TYPE_CHECKING:
     from cattrs import Converter
 
+NO_VERSION = -(2**31)
+"""Stands for a version that was not given: the smallest number that the protocol has, which no editor counts to."""
+
+MAX_UINTEGER = 2**31 - 1
+"""The largest line, column or version of the protocol (`uinteger`, base types of LSP 3.18)."""
+
 
 class Leniency:
     """What is forgiven to one client. Changes messages in place, before they are structured."""
@@ -25,10 +31,21 @@ class Leniency:
             if not isinstance(params.get("capabilities"), dict):
                 params["capabilities"] = {}
         elif method == types.TEXT_DOCUMENT_INLINE_COMPLETION and isinstance(params, dict):
+            _clamp(params.get("position"))
             context = params.get("context")
             if not isinstance(context, dict):
                 context = params["context"] = {}
             context["triggerKind"] = self._trigger_kind(context.get("triggerKind"))
+            # Nothing here asks for it, and editors fill it in from what their menu shows.
+            context.pop("selectedCompletionInfo", None)
+        elif method == types.TEXT_DOCUMENT_COMPLETION and isinstance(params, dict):
+            _clamp(params.get("position"))
+            _adapt_menu_context(params)
+        elif method == types.TEXT_DOCUMENT_DID_OPEN and isinstance(params, dict):
+            _adapt_version(params.get("textDocument"))
+        elif method == types.TEXT_DOCUMENT_DID_CHANGE and isinstance(params, dict):
+            _adapt_version(params.get("textDocument"))
+            _adapt_changes(params.get("contentChanges"))
         elif method is not None and params == []:
             # Lua has one empty table for both.
             data["params"] = {}
@@ -69,3 +86,45 @@ class Leniency:
             self._counts_from_zero = True
             return invoked
         return invoked if kind == invoked and not self._counts_from_zero else automatic
+
+
+def _adapt_version(document: object) -> None:
+    """A version that the protocol does not have becomes `NO_VERSION`."""
+    if isinstance(document, dict):
+        version = document.get("version")
+        if isinstance(version, bool) or not isinstance(version, int) or not NO_VERSION < version <= MAX_UINTEGER:
+            document["version"] = NO_VERSION
+
+
+def _adapt_changes(changes: object) -> None:
+    """No range is the whole text, as without the field; places beyond any text are clamped."""
+    if not isinstance(changes, list):
+        return
+    for change in changes:
+        if isinstance(change, dict):
+            change.pop("rangeLength", None)  # deprecated, and said by the range
+            edited = change.get("range")
+            if edited is None:
+                change.pop("range", None)
+            elif isinstance(edited, dict):
+                _clamp(edited.get("start"))
+                _clamp(edited.get("end"))
+
+
+def _adapt_menu_context(params: dict[str, Any]) -> None:
+    """The context may be left out, so one that cannot be read is."""
+    context = params.get("context")
+    kinds = [kind.value for kind in types.CompletionTriggerKind]
+    if not isinstance(context, dict) or context.get("triggerKind") not in kinds:
+        params.pop("context", None)
+    elif not isinstance(context.get("triggerCharacter"), str):
+        context.pop("triggerCharacter", None)
+
+
+def _clamp(position: object) -> None:
+    """Brings the numbers of a position into the protocol's range."""
+    if isinstance(position, dict):
+        for name in ("line", "character"):
+            value = position.get(name)
+            if isinstance(value, (int, float)) and not 0 <= value <= MAX_UINTEGER:
+                position[name] = 0 if value < 0 else MAX_UINTEGER

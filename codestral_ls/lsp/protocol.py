@@ -38,6 +38,8 @@ class Protocol(LanguageServerProtocol):
 
     def __init__(self, server: LanguageServer, converter: Converter) -> None:
         super().__init__(server, converter)
+        # It has a traceback for each slip of a client's; what is to be said of those is said here.
+        logging.getLogger("pygls.protocol.json_rpc").disabled = True
         self.on_exit: Callable[[], None] = lambda: None
         self.on_trace: Callable[[str, object], None] | None = None
         """Called with `<` (to the client) or `>` (from it) and each message as plain JSON values."""
@@ -96,6 +98,7 @@ class Protocol(LanguageServerProtocol):
         self._leniency.adapt(data, method)
         message = self._structured(data, method)
         if message is None:
+            self._lose_text(method, data.get("params"))
             self._refuse(data, types.ErrorCodes.InvalidParams, f"The parameters of {method} cannot be read.")
             return
         if "id" in data and method != types.EXIT and not hasattr(message, "id"):
@@ -116,6 +119,17 @@ class Protocol(LanguageServerProtocol):
             return self.structure_message(data)
         except JsonRpcException:
             return None
+
+    def _lose_text(self, method: str, params: object) -> None:
+        """Closes the document whose text an unreadable message changed: no suggestion is better than one for a text
+        that is no longer there."""
+        if method not in (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE) or not isinstance(params, dict):
+            return
+        document = params.get("textDocument")
+        uri = document.get("uri") if isinstance(document, dict) else None
+        if isinstance(uri, str):
+            logger.warning("%s: its text is not known any more; close it and open it again", uri)
+            self.sync(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(uri)))
 
     def _is_known(self, method: str) -> bool:
         return method == types.CANCEL_REQUEST or method in self.fm.builtin_features or method in self.fm.features
@@ -151,11 +165,6 @@ class Protocol(LanguageServerProtocol):
             self._handle_response(message.id, None, message.error)
         else:
             self._handle_response(message.id, message.result)
-
-    def structure_message(self, data: dict[str, Any]) -> Any:
-        """As pygls', but without a traceback in the log for a client's slip."""
-        logging.getLogger("pygls.protocol.json_rpc").disabled = True
-        return super().structure_message(data)
 
     def cancel(self, msg_id: int | str) -> None:
         """Ends a request that is still worked on; it is answered with -32800."""
