@@ -43,6 +43,7 @@ class Leniency:
             _adapt_menu_context(params)
         elif method == types.TEXT_DOCUMENT_DID_OPEN and isinstance(params, dict):
             _adapt_version(params.get("textDocument"))
+            _refuse_no_text(params.get("textDocument"))
         elif method == types.TEXT_DOCUMENT_DID_CHANGE and isinstance(params, dict):
             _adapt_version(params.get("textDocument"))
             _adapt_changes(params.get("contentChanges"))
@@ -102,6 +103,7 @@ def _adapt_changes(changes: object) -> None:
         return
     for change in changes:
         if isinstance(change, dict):
+            _refuse_no_text(change)
             change.pop("rangeLength", None)  # deprecated, and said by the range
             edited = change.get("range")
             if edited is None:
@@ -109,6 +111,12 @@ def _adapt_changes(changes: object) -> None:
             elif isinstance(edited, dict):
                 _clamp(edited.get("start"))
                 _clamp(edited.get("end"))
+
+
+def _refuse_no_text(holder: object) -> None:
+    """Makes a text that is none unreadable: the converter would write `None` into the document for a null."""
+    if isinstance(holder, dict) and not isinstance(holder.get("text"), str):
+        holder.pop("text", None)
 
 
 def _adapt_menu_context(params: dict[str, Any]) -> None:
