@@ -43,7 +43,8 @@ async def _answer(
         # Any error that reaches VS Code is a popup at each key.
         logger.exception("A completion failed")
         text = ""
-    if not text:
+    if not text or session.documents.get(snapshot.uri) is not document:
+        # Closed meanwhile, or closed and opened again: what is there now is another text.
         return types.InlineCompletionList(items=[])
     line, character = document.snapshot().text.position_at(offset, session.documents.encoding)
     at = types.Position(line, character)
@@ -102,6 +103,7 @@ def _moved(document: Document, snapshot: Snapshot, offset: int, text: str) -> tu
         if change.removed or change.start != offset + len(typed):
             return offset, ""
         typed += change.inserted
-    if not typed or not text.startswith(typed):
+    # The history is short: what it has forgotten shows in a length that it does not explain.
+    if len(now.text) != len(snapshot.text) + len(typed) or not typed or not text.startswith(typed):
         return offset, ""
     return offset + len(typed), text[len(typed) :]

@@ -116,15 +116,12 @@ def test_what_else_an_editor_sends_along_is_forgiven(client: LspClient, uri: str
         {},
         {"line": None, "character": None},
         {"line": "0", "character": 4},
-        {"line": -1, "character": 0},
-        {"line": 0, "character": -1},
-        {"line": 0, "character": 2**40},
         {"line": 0.5, "character": 0},
         [0, 4],
         7,
     ],
 )
-def test_a_position_of_the_wrong_shape_is_refused_or_clamped(client: LspClient, uri: str, position: object) -> None:
+def test_a_position_of_the_wrong_shape_is_refused_or_read(client: LspClient, uri: str, position: object) -> None:
     client.open(uri, "x = \n")
     answer = client.request("textDocument/inlineCompletion", {**inline_params(uri, 0, 0), "position": position})
     reply = answer.answer()
@@ -251,6 +248,42 @@ def test_an_answer_that_the_text_has_left_behind_is_dropped(client: LspClient, a
     pending = client.request_inline(uri, 0, 4)
     client.wait_for(lambda: len(api.completions) > asked, "the request at the API")
     client.change(uri, insertion(0, 4, "other"))
+    assert pending.result() == {"items": []}
+
+
+@pytest.mark.parametrize("text", [None, "x = \n", "entirely different\n"], ids=["closed", "opened again", "replaced"])
+def test_an_answer_for_a_document_that_was_closed_is_dropped(
+    client: LspClient, api: ScriptedApi, uri: str, text: str | None
+) -> None:
+    api.script = Answer("compute(a, b)", first_after=0.4)
+    client.open(uri, "x = \n")
+    asked = len(api.completions)
+    pending = client.request_inline(uri, 0, 4)
+    client.wait_for(lambda: len(api.completions) > asked, "the request at the API")
+    client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    if text is not None:
+        client.open(uri, text)
+    assert pending.result() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "typed"),
+    [("y" * 20_000, 2), ("y", 32)],
+    ids=["a paste that the history does not keep", "more edits than the history keeps"],
+)
+def test_an_answer_is_dropped_if_not_all_that_changed_is_known(
+    client: LspClient, api: ScriptedApi, uri: str, elsewhere: str, typed: int
+) -> None:
+    suggestion = "compute(first_argument, second_argument, third_argument)"
+    api.script = Answer(suggestion, first_after=0.4)
+    client.open(uri, "x = \n\nz\n")
+    asked = len(api.completions)
+    pending = client.request_inline(uri, 0, 4)
+    client.wait_for(lambda: len(api.completions) > asked, "the request at the API")
+    client.send(
+        client.change_message(uri, insertion(2, 0, elsewhere)),
+        *(client.change_message(uri, insertion(0, 4 + at, suggestion[at])) for at in range(typed)),
+    )
     assert pending.result() == {"items": []}
 
 
