@@ -36,6 +36,10 @@ class Feedback:
             types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=_TYPES[level], message=f"Codestral: {message}")
         )
 
+    def has_said(self, prefix: str) -> bool:
+        """Whether something of these kinds was said and is not over."""
+        return any(kind.startswith(prefix) for kind in self._said)
+
     def clear(self, prefix: str, keep: Collection[str] = ()) -> None:
         """What was said of these kinds, but for `keep`, is over: the next time it is said again."""
         self._said = {kind for kind in self._said if kind in keep or not kind.startswith(prefix)}

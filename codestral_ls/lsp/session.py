@@ -17,7 +17,8 @@ from codestral_ls.lsp import sync
 from codestral_ls.lsp.clients import UNKNOWN, Profile
 from codestral_ls.lsp.feedback import Feedback
 from codestral_ls.lsp.protocol import Protocol
-from codestral_ls.settings import Loaded, Settings, is_known, load
+from codestral_ls.settings import Loaded, Settings, endpoints, is_known, load
+from codestral_ls.settings.hosts import SANDBOX
 from codestral_ls.settings.keys import KeyRing
 from codestral_ls.settings.paths import state_dir, user_config_path
 from codestral_ls.text.columns import PositionEncoding
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECTION = "codestral"
+
+_CONNECTION = frozenset(
+    {"api_key", "api_key_command", "base_url", "provider", "proxy", "ca_file", "verify", "allow_insecure"}
+)
+"""The settings that a connection to the API is made of. All others travel with each ask."""
 
 
 class Session:
@@ -82,9 +88,9 @@ class Session:
     async def ready(self) -> None:
         """The client takes requests: its settings are read, and a connection to the API is made ready."""
         await self._pull()
-        self.report_problems()
         # Importing the engine takes a noticeable time; in a thread, the first requests of the editor go on meanwhile.
         await asyncio.to_thread(_import_engine)
+        self.report_problems()
         _ = self.engine
         if self._client is not None and self.settings.enabled:
             await self._client.warm()
@@ -121,9 +127,8 @@ class Session:
                 logger.info("%s", problem.message)
             else:
                 self.feedback.say(kind, problem.level, problem.message)
-        from codestral_ls.api.access import is_sandbox
-
-        if is_sandbox(self.settings):
+        # Not the API's own question for it, which would import the HTTP client here and now.
+        if endpoints(self.settings) == (SANDBOX,):
             from codestral_ls.api.sandbox import NOTICE
 
             self.feedback.say("sandbox", "info", NOTICE)
@@ -159,10 +164,12 @@ class Session:
         before = self.loaded
         self.loaded = self._load()
         self._excluded.clear()
-        if self.loaded.settings == before.settings:
+        if (self.loaded.settings, self.loaded.refused) == (before.settings, before.refused):
             return
         self._set_log_level()
-        self._drop_engine()
+        # After a failure the engine rests, and any setting may be what mends it.
+        if _connection(self.loaded) != _connection(before) or self.feedback.has_said("api:"):
+            self._drop_engine()
 
     def _new_keys(self) -> None:
         self._former_keys = self.known_keys()
@@ -273,6 +280,12 @@ class Session:
             task.cancel()
         if self._engine is not None and self._client is not None:
             await _close(self._engine, self._client)
+
+
+def _connection(loaded: Loaded) -> tuple[object, ...]:
+    """What a connection depends on: the values, and which of them were refused, for then nothing may be sent."""
+    values = tuple(getattr(loaded.settings, name) for name in sorted(_CONNECTION))
+    return (*values, loaded.refused & _CONNECTION)
 
 
 def outcome_line(outcome: Outcome) -> str:

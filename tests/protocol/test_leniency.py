@@ -9,7 +9,7 @@ from support.api_server import Answer, ScriptedApi
 from support.lsp_client import LspClient, StartServer, inline_params
 
 URI = "file:///lenient.py"
-MISSING = object()
+MISSING = ...
 NOT_A_VERSION = [None, MISSING, "2", 1.5, True, 2**31, -(2**40), {}]
 
 

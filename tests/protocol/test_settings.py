@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import mistral_wire as wire
 from support.api_server import Answer, ScriptedApi
 from support.lsp_client import INLINE, LspClient, RpcError, Silence, StartServer, insertion, write_config
 
@@ -167,30 +169,119 @@ def test_the_client_is_asked_to_tell_of_changes_if_it_can(start: StartServer) ->
     assert params["registrations"][0]["method"] == "workspace/didChangeConfiguration"
 
 
-def test_changed_settings_answer_a_request_that_waits(start: StartServer, api: ScriptedApi) -> None:
+def push(client: LspClient, settings: dict[str, object]) -> None:
+    client.notify("workspace/didChangeConfiguration", {"settings": {"codestral": settings}})
+
+
+def test_another_connection_answers_a_request_that_waits(start: StartServer, api: ScriptedApi) -> None:
     client = start({"CODESTRAL_LS_DEBOUNCE_MS": "400"})
     client.initialize()
     ready(client)
     waiting = client.request_inline(URI, 1, 4, kind=2)
-    client.notify("workspace/didChangeConfiguration", {"settings": {"fimModel": "codestral-2508"}})
+    push(client, {"proxy": "none"})
     assert isinstance(waiting.result()["items"], list)
     client.settle()
     assert client.messages == []
     client.assert_quiet()
 
 
-def test_changed_settings_answer_a_request_under_way(start: StartServer, api: ScriptedApi) -> None:
-    api.script = Answer("1", first_after=20)
+def test_another_connection_answers_a_request_under_way(start: StartServer, api: ScriptedApi) -> None:
+    api.script = Answer("1", first_after=60)
     client = start()
     client.initialize()
     ready(client)
     running = client.request_inline(URI, 1, 4)
     client.wait_for(lambda: api.completions, "the request at the API")
-    client.notify("workspace/didChangeConfiguration", {"settings": {"fimModel": "codestral-2508"}})
-    assert isinstance(running.result()["items"], list)
+    push(client, {"proxy": "none"})
+    assert running.result() == {"items": []}
     client.settle()
     assert client.messages == []
     client.assert_quiet()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fimModel": "codestral-2508"},
+        {"maxTokens": 99},
+        {"logLevel": "error"},
+        {"languages": {"go": {"enabled": False}}},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_other_settings_leave_a_request_under_way(
+    start: StartServer, api: ScriptedApi, settings: dict[str, object]
+) -> None:
+    api.script = Answer("1", first_after=0.4)
+    client = start()
+    client.initialize()
+    ready(client)
+    running = client.request_inline(URI, 1, 4)
+    client.wait_for(lambda: api.completions, "the request at the API")
+    push(client, settings)
+    assert [item["insertText"] for item in running.result()["items"]] == ["1"]
+
+
+def test_other_settings_leave_what_is_known(start: StartServer, api: ScriptedApi) -> None:
+    api.script = Answer("1")
+    client = start()
+    client.initialize()
+    ready(client)
+    assert client.complete(URI, 1, 4)
+    push(client, {"timeoutMs": 5000})
+    assert client.complete(URI, 1, 4)
+    assert len(api.completions) == 1
+
+
+def test_a_changed_setting_ends_the_rest_after_a_failure(start: StartServer, api: ScriptedApi) -> None:
+    api.script = wire.failure(429, wire.error_object("x", "rate_limited", "1300", 429), retry_after="600")
+    client = start()
+    client.initialize()
+    ready(client)
+    assert client.complete(URI, 1, 4) == []
+    client.settle()
+    api.script = Answer("1")
+    assert client.complete(URI, 1, 4, kind=2) == []
+    push(client, {"fimModel": "codestral-2508"})
+    assert client.complete(URI, 1, 4, kind=2)
+
+
+def test_an_address_that_becomes_unusable_is_not_replaced_by_the_built_in_one(
+    start: StartServer, api: ScriptedApi
+) -> None:
+    client = start({"CODESTRAL_LS_BASE_URL": None, "HTTPS_PROXY": "http://127.0.0.1:9"})
+    client.initialize()
+    ready(client)
+    client.open("file:///.env", "A=\n", "dotenv")
+    assert client.complete("file:///.env", 0, 2) == []  # makes the connection, and sends nothing
+    push(client, {"baseUrl": "ftp://own.example"})
+    assert client.complete(URI, 1, 4) == []
+    client.wait_for(lambda: any("Nothing is sent" in message for message in client.messages), "a message")
+
+
+@pytest.mark.parametrize("url", [None, "sandbox:"])
+def test_the_http_client_is_never_imported_where_it_would_hold_up_messages(
+    start: StartServer, tmp_path: Path, url: str | None
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(IMPORT_WATCH)
+    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    client = start({"PYTHONPATH": paths, **({"CODESTRAL_LS_BASE_URL": url} if url else {})})
+    client.initialize()
+    client.wait_for(lambda: "httpx is imported" in client.stderr, "the import")
+    assert "httpx is imported outside the main thread" in client.stderr
+
+
+IMPORT_WATCH = """
+import sys, threading
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "httpx":
+            here = "in" if threading.current_thread() is threading.main_thread() else "outside"
+            print(f"httpx is imported {here} the main thread", file=sys.stderr, flush=True)
+
+sys.meta_path.insert(0, Watch())
+"""
 
 
 def test_a_problem_that_stays_is_said_once_and_again_when_it_comes_back(start: StartServer) -> None:
