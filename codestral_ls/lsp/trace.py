@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +13,8 @@ from typing import IO, Any
 from codestral_ls.settings.keys import KEY_VARIABLES
 from codestral_ls.settings.kinds import snake_case
 from codestral_ls.settings.masking import MASK, mask, mask_bearer, mask_userinfo
+
+logger = logging.getLogger(__name__)
 
 _KEYS = frozenset({"api_key", "api_key_command"})
 _URLS = frozenset({"base_url", "proxy"})
@@ -28,14 +32,23 @@ def tracer(
     """Writes messages to `file`. `known` gives the keys found so far.
 
     That is not enough: a key may come in the editor's settings, or stand in an open file, before it is ever looked up.
+    If `file` takes no more, that is logged once, the file is closed, and no more is written. Never raises OSError.
     """
     started = time.monotonic()
     at_hand = tuple(environment[name].strip() for name in _VARIABLES if environment.get(name, "").strip())
 
     def write(way: str, message: object) -> None:
+        if file.closed:
+            return
         line = json.dumps({"t": round(time.monotonic() - started, 4), "way": way, "msg": _without_keys(message)})
-        file.write(mask_bearer(mask(line, (*known(), *at_hand))) + "\n")
-        file.flush()
+        try:
+            file.write(mask_bearer(mask(line, (*known(), *at_hand))) + "\n")
+            file.flush()
+        except OSError as error:
+            logger.warning("The trace ends here: it cannot be written (%s)", error.strerror or error)
+            # What is still in its buffer would be written again at the close, and fail again.
+            with contextlib.suppress(OSError):
+                file.close()
 
     return write
 

@@ -270,6 +270,25 @@ def test_the_server_leaves_when_told_by_signal(start: StartServer) -> None:
     assert "Traceback" not in client.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process can be set on Linux alone")
+def test_a_trace_file_that_cannot_grow_ends_the_trace_and_nothing_else(
+    start: StartServer, api: ScriptedApi, tmp_path: Path
+) -> None:
+    import resource
+
+    api.script = Answer("1")
+    trace = tmp_path / "trace.jsonl"
+    client = start(arguments=("serve", "--trace-file", str(trace)))
+    client.initialize()
+    resource.prlimit(client.process.pid, resource.RLIMIT_FSIZE, (1, 1))
+    client.open(URI, "x = ")
+    assert client.complete(URI, 0, 4)
+    client.settle()
+    assert client.stderr.count("The trace ends here") == 1
+    assert client.shut_down() == 0
+    assert len(client.stderr.splitlines()) == 1
+
+
 def test_a_trace_is_sent_while_it_is_asked_for(start: StartServer, api: ScriptedApi) -> None:
     api.script = Answer("1")
     client = start()
