@@ -11,6 +11,7 @@ from lsprotocol import types
 
 from codestral_ls.lsp.clients import MenuText
 from codestral_ls.lsp.inline import suggest
+from codestral_ls.settings import Settings
 from codestral_ls.text.columns import units
 from codestral_ls.text.document import Snapshot
 
@@ -41,15 +42,26 @@ def completion(session: Session, params: types.CompletionParams) -> Coroutine[An
 async def _answer(session: Session, params: types.CompletionParams, snapshot: Snapshot | None) -> types.CompletionList:
     if snapshot is None:
         return types.CompletionList(is_incomplete=True, items=[])
-    # Kind 1 is the key for the menu, and in most editors also the first word character: no gesture of its own.
+    invoked = _is_gesture(session.settings.for_language(snapshot.language), params.context)
     try:
-        offset, text = await suggest(session, snapshot, params.position, False, session.profile.menu_debounce_ms)
+        offset, text = await suggest(session, snapshot, params.position, invoked, session.profile.menu_debounce_ms)
     except Exception:
         logger.exception("A completion failed")
         text = ""
     items = [_item(session, snapshot, offset, text)] if text else []
     # Incomplete, always: with each further character there may be another one.
     return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _is_gesture(settings: Settings, context: types.CompletionContext | None) -> bool:
+    """Whether the user has asked for a suggestion.
+
+    Kind 1 is the key for the menu, and in most editors also the first word character, so it is no gesture of its own.
+    Where the trigger is manual, it is the only one that there can be.
+    """
+    if not settings.enabled or settings.trigger != "manual" or context is None:
+        return False
+    return context.trigger_kind == types.CompletionTriggerKind.Invoked
 
 
 def _item(session: Session, snapshot: Snapshot, offset: int, text: str) -> types.CompletionItem:

@@ -147,6 +147,28 @@ def test_opening_the_menu_is_no_gesture_of_its_own(start: StartServer, api: Scri
     assert api.completions == []
 
 
+@pytest.mark.parametrize(
+    ("options", "kind", "answered"),
+    [
+        ({"trigger": "manual"}, 1, True),
+        ({"languages": {"python": {"trigger": "manual"}}}, 1, True),
+        ({"trigger": "manual"}, 2, False),
+        ({"trigger": "manual"}, 3, False),
+        ({"trigger": "manual", "enabled": False}, 1, False),
+        ({"enabled": False}, 1, False),
+    ],
+)
+def test_with_a_manual_trigger_the_key_for_the_menu_is_a_gesture(
+    start: StartServer, api: ScriptedApi, options: dict[str, object], kind: int, answered: bool
+) -> None:
+    api.script = Answer("1")
+    client = start()
+    client.initialize({}, name="helix", options=options)
+    client.open(URI, "x = \n")
+    assert [item["label"] for item in ask(client, 0, 4, kind)["items"]] == (["1"] if answered else [])
+    assert len(api.completions) == int(answered)
+
+
 def test_the_older_request_for_a_menu_is_cancelled(start: StartServer, api: ScriptedApi) -> None:
     api.script = Answer("1", first_after=0.3)
     client = start()
