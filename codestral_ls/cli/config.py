@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from codestral_ls.cli.workspace import open_workspace, say_problems
+from codestral_ls.cli.workspace import here, open_workspace, say_problems
 from codestral_ls.settings.describe import describe
 
 
 def run() -> int:
     """Prints the table; 1 if a setting is wrong or a source of keys failed."""
-    workspace = open_workspace(Path.cwd())
+    workspace = open_workspace(here())
     rows = describe(workspace.loaded, workspace.keys.reload())
     width = max(len(name) for name, _, _ in rows)
     value_width = min(48, max(len(value) for _, value, _ in rows))

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from codestral_ls import __version__
 from codestral_ls.api.access import is_sandbox, open_client
@@ -20,7 +19,7 @@ from codestral_ls.api.client import Client, Timeouts
 from codestral_ls.api.errors import ApiError
 from codestral_ls.api.sandbox import NOTICE
 from codestral_ls.api.wire import FimRequest
-from codestral_ls.cli.workspace import Workspace, open_workspace
+from codestral_ls.cli.workspace import Workspace, here, open_workspace
 from codestral_ls.settings.paths import config_dir, state_dir, user_config_path
 
 OLDEST_PYTHON = (3, 10)
@@ -49,7 +48,7 @@ def run(*, as_json: bool) -> int:
 
 async def _checks(*, print_them: bool) -> list[Check]:
     checks = []
-    async for check in _all(open_workspace(Path.cwd())):
+    async for check in _all(open_workspace(here())):
         checks.append(check)
         if print_them:
             sign = {"ok": "ok  ", "note": "note", "failed": "FAIL"}[check.state]

@@ -11,7 +11,7 @@ from pathlib import Path
 from codestral_ls.cli.failure import Failure
 from codestral_ls.settings import Loaded, Problem, load
 from codestral_ls.settings.keys import KeyRing
-from codestral_ls.settings.paths import user_config_path
+from codestral_ls.settings.paths import cwd_or_none, user_config_path
 
 _ROOT_MARKERS = (".codestral.toml", ".git")
 
@@ -45,7 +45,12 @@ def open_workspace(near: Path) -> Workspace:
         return load(environment=os.environ, user_config=user_config_path(), editor={}, workspace_root=root)
 
     loaded = read()
-    return Workspace(root, loaded, KeyRing(read, environment=os.environ, workspace_root=root, cwd=Path.cwd()))
+    return Workspace(root, loaded, KeyRing(read, environment=os.environ, workspace_root=root, cwd=cwd_or_none()))
+
+
+def here() -> Path:
+    """The folder that the command was started in; the user's home if there is no such folder any more."""
+    return cwd_or_none() or Path.home()
 
 
 def say_problems(problems: Iterable[Problem]) -> None:

@@ -20,7 +20,7 @@ from codestral_ls.lsp.protocol import Protocol
 from codestral_ls.settings import Loaded, Settings, endpoints, is_known, load
 from codestral_ls.settings.hosts import SANDBOX
 from codestral_ls.settings.keys import KeyRing
-from codestral_ls.settings.paths import state_dir, user_config_path
+from codestral_ls.settings.paths import cwd_or_none, state_dir, user_config_path
 from codestral_ls.text.columns import PositionEncoding
 from codestral_ls.text.document import Documents
 
@@ -177,7 +177,7 @@ class Session:
 
     def _key_ring(self) -> KeyRing:
         root = self._roots[0] if self._roots else None
-        return KeyRing(self._load, environment=self._environment, workspace_root=root, cwd=Path.cwd())
+        return KeyRing(self._load, environment=self._environment, workspace_root=root, cwd=cwd_or_none())
 
     def known_keys(self) -> tuple[str, ...]:
         """Every key seen so far, for masking."""

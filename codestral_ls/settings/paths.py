@@ -32,6 +32,14 @@ def user_config_path() -> Path:
     return config_dir() / "config.toml"
 
 
+def cwd_or_none() -> Path | None:
+    """The folder that the process was started in; None if it has been deleted since or may not be reached."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 def ensure_private(folder: Path) -> Path:
     """Create the folder, and those above it that are missing, for the user alone (0700). Raises OSError."""
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
