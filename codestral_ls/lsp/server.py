@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 READ_BYTES = 1 << 16
 PARENT_SECONDS = 2.0
 """How often the editor's process is looked for: its pipe may be held open by a child that outlives it."""
+LAST_SECONDS = 2.0
+"""What the server has for its end once the editor's process is gone."""
 
 
 class Server(LanguageServer):
@@ -188,11 +192,21 @@ class Connection:
 
     async def ended(self) -> int:
         """Waits for the end and cleans up. The exit code: 0 after a shutdown, else 1."""
-        watch = asyncio.create_task(_watch_parent(self._server, self._stopped))
+        loop, ended = asyncio.get_running_loop(), threading.Event()
+
+        def parent_gone() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
+                loop.call_soon_threadsafe(self._lose_parent)
+
+        threading.Thread(target=_watch_parent, args=(self._server, ended, parent_gone), daemon=True).start()
         await self._stopped.wait()
-        watch.cancel()
         await self._server.session.aclose()
+        ended.set()
         return 0 if self._server.protocol.is_shut_down else 1
+
+    def _lose_parent(self) -> None:
+        logger.info("The editor's process is gone")
+        self._stopped.set()
 
 
 def _read(descriptor: int, loop: asyncio.AbstractEventLoop, feed: Callable[[bytes], None]) -> None:
@@ -218,13 +232,16 @@ async def _read_stream(reader: asyncio.StreamReader, feed: Callable[[bytes], Non
         feed(data)
 
 
-async def _watch_parent(server: Server, stopped: asyncio.Event) -> None:
-    """Ends the server when the editor's process is gone although its pipe is still open."""
-    while not stopped.is_set():
-        await asyncio.sleep(PARENT_SECONDS)
+def _watch_parent(server: Server, ended: threading.Event, parent_gone: Callable[[], None]) -> None:
+    """Ends the server when the editor's process is gone although its pipe is still open.
+
+    In a thread of its own: where nobody reads our output, the loop is stuck in a write, and so is the log.
+    """
+    while not ended.wait(PARENT_SECONDS):
         if server.watched is not None and not _is_alive(server.watched):
-            logger.info("The editor's process is gone")
-            stopped.set()
+            parent_gone()
+            time.sleep(LAST_SECONDS)
+            os._exit(1)
 
 
 def _is_alive(pid: int) -> bool:

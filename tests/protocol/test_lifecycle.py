@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 from support.api_server import Answer, ScriptedApi
@@ -211,7 +212,8 @@ def test_the_end_of_input_ends_the_server_and_its_requests(start: StartServer, a
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pipe's end is the sign there")
-def test_a_killed_editor_ends_the_server_although_its_pipe_is_held_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reads", [True, False], ids=["reading", "not reading"])
+def test_a_killed_editor_ends_the_server_although_its_pipe_is_held_open(tmp_path: Path, reads: bool) -> None:
     reading, writing = os.pipe()
     # The editor: starts the server on our pipe, says its process id, and lives until it is killed.
     editor = subprocess.Popen(
@@ -237,6 +239,8 @@ def test_a_killed_editor_ends_the_server_although_its_pipe_is_held_open(tmp_path
         os.write(writing, frame({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}))
         assert editor.stderr is not None
         assert b"Content-Length" in editor.stderr.readline()  # the server answers, on the editor's stderr
+        if not reads:
+            fill(editor.stderr, writing)
         editor.kill()
         editor.wait()
         end = time.monotonic() + LIMIT
@@ -250,6 +254,19 @@ def test_a_killed_editor_ends_the_server_although_its_pipe_is_held_open(tmp_path
         for stream in (editor.stdout, editor.stderr):
             assert stream is not None
             stream.close()
+
+
+def fill(output: IO[bytes], given: int) -> None:
+    """Has the server answer into a pipe that nobody reads, until it is stuck there."""
+    import fcntl
+    import termios
+
+    os.write(given, b"".join(frame({"jsonrpc": "2.0", "id": n, "method": "test/none"}) for n in range(4000)))
+    end, waiting = time.monotonic() + LIMIT, 0
+    while waiting < 50_000:  # of more than 400,000 bytes; a pipe takes 65,536
+        assert time.monotonic() < end, f"the server has written no more than {waiting} bytes"
+        time.sleep(0.02)
+        waiting = int.from_bytes(fcntl.ioctl(output, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _is_alive(pid: int) -> bool:
