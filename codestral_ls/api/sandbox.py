@@ -1,9 +1,9 @@
 """The API inside the process, behind the transport seam: no network, no port, no key.
 
-It continues the text that it is given with what most likely follows (the longest match in the file itself, or in
-the bundled sample), in the wire forms of the real API: streams at a realistic pace, usage, 422 for unknown
-fields, and each error of the API on demand, by the model names in `sandbox_rules`. Every answer names the model
-`sandbox`.
+It continues the text that it is given with what most likely follows (as in similar places of the file itself, or as
+in the bundled sample if that is the file), in the wire forms of the real API: streams at a realistic pace, usage, 422
+for unknown fields, and each error of the API on demand, by the model names in `sandbox_rules`. Every answer names the
+model `sandbox`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -39,6 +40,9 @@ TOKEN_SECONDS = 0.008
 LONGEST_MATCH, SHORTEST_MATCH = 64, 4
 """How many characters before the cursor are looked for elsewhere in the text."""
 
+SHORTEST_PART = 6
+"""The same where they are not the whole line so far: fewer stand in too many places to tell what follows."""
+
 WINDOW = 16_000
 """How many characters on each side of the cursor are looked through: a request's windows are no longer as a rule, and
 one that has 200 KB must not hold up the loop."""
@@ -46,8 +50,12 @@ one that has 200 KB must not hold up the loop."""
 MOST_LINES = 2
 """How much is suggested at once: what a person takes in at a glance."""
 
+LONGEST_ALIKE = 200
+"""Characters of a line that is compared with others by its form."""
+
 _TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 _WORD_END = re.compile(r"\w+$")
+_PARTS = re.compile(r"\w+|[^\w\s]+[ \t]*|[ \t]+(?=\S)")
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):
@@ -91,7 +99,7 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             await self._sleep(request.extensions.get("timeout", {}).get("read") or 3600.0)
             raise httpx.ReadTimeout("the sandbox did not answer")
         answer = (
-            continuation(body["prompt"], body.get("suffix") or "", self._script())
+            continuation(body["prompt"], body.get("suffix") or "", self._script(body["prompt"]))
             if fim
             else f"{NOTICE} It does not chat; set an API key to ask Codestral."
         )
@@ -129,10 +137,11 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             await self._sleep(self._token)
         yield b"data: [DONE]\n\n"
 
-    def _script(self) -> str:
+    def _script(self, prompt: str) -> str:
+        """The sample, if that is what is being written: its text has no business in another file."""
         if self._sample is None:
             self._sample = sample_text()
-        return self._sample
+        return self._sample if self._sample.partition("\n")[0] in prompt else ""
 
 
 class _Events(httpx.AsyncByteStream):
@@ -157,20 +166,70 @@ def continuation(prompt: str, suffix: str, script: str = "") -> str:
     """What most likely stands between `prompt` and `suffix`, from similar places in `script` and in the text itself.
 
     The longest run of characters before the cursor that also stands elsewhere is continued as it was there, to the
-    end of its paragraph. Empty if nothing similar is found. No more than `WINDOW` characters on each side count.
+    end of its paragraph; but if that run is only a part of the line, first as a line of the same form goes on. Empty
+    if nothing similar is found. No more than `WINDOW` characters on each side count.
     """
     prompt, suffix = prompt[-WINDOW:], suffix[:WINDOW]
     # Without the unfinished line: half of it is no example for the other half.
-    before = prompt[: prompt.rfind("\n") + 1]
-    for length in range(min(LONGEST_MATCH, len(prompt)), SHORTEST_MATCH - 1, -1):
+    before, line = prompt[: prompt.rfind("\n") + 1], prompt[prompt.rfind("\n") + 1 :]
+    whole = max(len(line.lstrip()), SHORTEST_MATCH)
+    sources = (_Source(script), _Source(suffix, nearest=str.find), _Source(before))
+    return (
+        _as_elsewhere(prompt, sources, range(LONGEST_MATCH, whole - 1, -1))
+        or _as_alike(line, sources, prompt)
+        or _as_elsewhere(prompt, sources, range(min(LONGEST_MATCH, whole - 1), SHORTEST_PART - 1, -1))
+        or _rest_of_word(prompt, suffix)
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A text to look for examples in, and how the one that is nearest to the cursor is found."""
+
+    text: str
+    nearest: Callable[[str, str], int] = str.rfind
+
+
+def _as_elsewhere(prompt: str, sources: Iterable[_Source], lengths: Iterable[int]) -> str:
+    """As the last characters of the prompt go on elsewhere, as many of them as the first length that is found."""
+    for length in lengths:
         tail = prompt[-length:]
+        if len(tail) < length:
+            continue
         if len(tail.strip()) < SHORTEST_MATCH:
             break
-        for source in (script, suffix, before):
-            at = source.rfind(tail)
-            if at >= 0 and (found := _paragraph(source[at + length :], prompt)):
+        for source in sources:
+            at = source.nearest(source.text, tail)
+            if at >= 0 and (found := _paragraph(source.text[at + length :], prompt)):
                 return found
-    return _rest_of_word(prompt, suffix)
+    return ""
+
+
+def _as_alike(line: str, sources: Iterable[_Source], prompt: str) -> str:
+    """As a line goes on that begins with the same word, with the same indentation, and the same signs between words.
+
+    Of several the one that shares most words, then the nearest. Nothing in the middle of a word: another line does
+    not know its rest.
+    """
+    parts = _PARTS.findall(line)
+    if len(line) > LONGEST_ALIKE or len(parts) < 2 or _is_word(parts[-1]) or not _is_word(parts[0]):
+        return ""
+    form = "".join(r"\w+" if _is_word(part) else re.escape(part) for part in parts[1:])
+    indentation = line[: len(line) - len(line.lstrip())]
+    alike = re.compile(rf"^{re.escape(indentation + parts[0])}{form}", re.MULTILINE)
+    words = set(parts)
+    best: tuple[int, str] = (0, "")
+    for source in sources:
+        matches = list(alike.finditer(source.text))
+        for match in matches if source.nearest is str.find else reversed(matches):
+            shared = len(words.intersection(_PARTS.findall(match[0])))
+            if shared > best[0] and (found := _paragraph(source.text[match.end() :], prompt)):
+                best = (shared, found)
+    return best[1]
+
+
+def _is_word(part: str) -> bool:
+    return part[0].isalnum() or part[0] == "_"
 
 
 def _paragraph(text: str, prompt: str) -> str:

@@ -408,6 +408,31 @@ def test_the_sample_is_continued_as_it_stands() -> None:
     assert continuation(head, "", sample)
 
 
+def test_the_sample_is_for_the_sample_alone() -> None:
+    head, _, rest = sample_text().partition("known = self._items.get(")
+    line = "        known = self._items.g"
+    for prompt, text in ((head + line.lstrip(), "et(" + rest.partition("\n")[0]), ("class Other:\n" + line, "")):
+        assert post(fim(prompt=prompt, stop=["\n"])).json()["choices"][0]["message"]["content"] == text
+
+
+@pytest.mark.parametrize(
+    ("prompt", "suffix", "text"),
+    [
+        ("class One(Base):\n    x = 1\n\nclass Two(", "", "Base):\n    x = 1"),
+        ("class Two(", "\nclass One(Base):\n    pass\nclass Three(Other):\n", "Base):\n    pass"),
+        ("class One(Base):\nclass Three(Other):\nclass Two(", "", "Other):"),
+        ("def one(self):\nasync def two(me):\ndef three(", "", "self):\nasync def two(me):"),
+        ("    def one(self):\ndef two(", "", ""),
+        ("add(a, 1)\nadd(b, 2)\nadd(a, ", "", "1)\nadd(b, 2)"),
+        ("put(one, two, 1)\nput(one, six, 2)\nput(six, two, ", "", "2)"),
+        ("class One(Base):\nclass Tw", "", ""),
+        ("class One(Base):\nwith Two(", "", ""),
+    ],
+)
+def test_a_line_goes_on_as_one_of_the_same_form(prompt: str, suffix: str, text: str) -> None:
+    assert continuation(prompt, suffix) == text
+
+
 TEXTS = st.text(st.sampled_from("ab (\n\r\t§\ud800𝄞\\.[*"), max_size=60) | st.text(max_size=60)
 
 
