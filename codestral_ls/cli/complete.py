@@ -13,6 +13,7 @@ from pathlib import Path
 from codestral_ls.api.access import is_sandbox, open_client
 from codestral_ls.api.sandbox import NOTICE
 from codestral_ls.cli.failure import Failure
+from codestral_ls.cli.place import MOST_SHOWN, is_count
 from codestral_ls.cli.workspace import Workspace, language_of, open_workspace, read_text, say_problems
 from codestral_ls.completion.engine import Engine
 from codestral_ls.completion.types import Ask, Outcome, Trigger
@@ -20,12 +21,6 @@ from codestral_ls.context.privacy import excluded_file
 from codestral_ls.settings.paths import state_dir
 from codestral_ls.text.document import Snapshot
 from codestral_ls.text.rope import Rope
-
-_MOST_DIGITS = 9
-"""No file has more lines; and Python refuses to read a number of thousands of digits."""
-
-_MOST_SHOWN = 200
-"""Characters of what the user gave, in a message of one line."""
 
 
 def run(place: str, *, as_json: bool) -> int:
@@ -91,13 +86,9 @@ def _report(outcome: Outcome, host: str, workspace: Workspace) -> dict[str, obje
 
 def _parse(place: str) -> tuple[Path, int, int]:
     parts = place.rsplit(":", 2)
-    if len(parts) != 3 or not parts[0] or not all(map(_is_count, parts[1:])):
-        raise Failure(f"complete takes FILE:LINE:COLUMN, not {place[:_MOST_SHOWN]}", code=2)
+    if len(parts) != 3 or not parts[0] or not all(map(is_count, parts[1:])):
+        raise Failure(f"complete takes FILE:LINE:COLUMN, not {place[:MOST_SHOWN]}", code=2)
     line, column = int(parts[1]), int(parts[2])
     if line < 1 or column < 1:
         raise Failure("lines and columns count from 1", code=2)
     return Path(parts[0]), line, column
-
-
-def _is_count(text: str) -> bool:
-    return text.isdecimal() and len(text) <= _MOST_DIGITS

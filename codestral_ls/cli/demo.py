@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
-import shutil
+import re
 import statistics
 import sys
 import time
@@ -16,131 +17,215 @@ from typing import Any
 from codestral_ls.api import sandbox
 from codestral_ls.cli.driver import Driver
 from codestral_ls.cli.failure import Failure
+from codestral_ls.cli.place import MOST_SHOWN, is_count
+from codestral_ls.cli.screen import Screen, Terminal
 from codestral_ls.cli.workspace import language_of, read_text
 from codestral_ls.settings.hosts import SANDBOX
 
-LEAST_LINES, MOST_LINES = 12, 24
 SAMPLE_START = "    def add("
 """Where the typing starts in the bundled sample."""
 
-KEY_SECONDS = 0.075
-"""Between two keys: 160 words a minute is 75 ms, a fast typist's pace."""
+SAMPLE_LINES, SAMPLE_CHARS = 18, 900
+FILE_LINES, FILE_CHARS = 8, 360
+"""How much is typed at most. Of a line without an end, its beginning."""
+
 EDITOR_SECONDS = 0.05
 """What an editor waits after a key before it asks (VS Code's figure)."""
-LOOK_SECONDS = 0.45
-"""How long the person looks at a suggestion before taking it."""
-PAUSE_SECONDS = 1.5
-"""How long the person pauses at the end of a line, to think, unless a suggestion comes."""
-LEAST_ACCEPTED = 4
+PAUSE_SECONDS = 0.8
+"""How long the person pauses at most, to think; a suggestion or its absence ends the pause."""
+STOP_SECONDS = 5.0
+"""How long a server may take to end."""
 
-_DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+LEAST_ACCEPTED = 4
+"""Characters. What is shorter is quicker typed than looked at."""
+LEAST_ALONG, MOST_ALONG = 5, 10
+"""How many characters the person types along with every second suggestion, before taking it."""
+TYPED_FIRST = 4
+"""How many characters of every second line the person types before stopping to think."""
+
+_KEY = re.compile(r"\n[ \t]*|.", re.DOTALL)
+"""What one key writes: an editor indents the new line by itself."""
+_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)|\s+")
+_LINE_START = re.compile(r"(?:^|\n)([ \t]*)([^\n]*)$")
+_THINKING = ("(", "[", "{", " = ", ": ", "return ")
+
+
+@dataclass(frozen=True)
+class Script:
+    """A file: the text before what is to be typed, that text, and the text after it."""
+
+    path: Path
+    before: str
+    target: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds: between two keys, for a look at a suggestion before it is taken, and after which no line is begun."""
+
+    key: float
+    look: float
+    most: float
+
+
+TERMINAL_PACE = Pace(key=0.07, look=0.5, most=12.0)
+"""A fast typist: 70 ms a key is 170 words a minute."""
+LOG_PACE = Pace(key=0.025, look=0.05, most=6.0)
+"""Where nobody watches."""
 
 
 @dataclass
 class Figures:
-    """What there is to say at the end. Times in seconds."""
+    """What there is to say at the end. `typed` and `given` are key presses made and saved, `waits` seconds."""
 
     typed: int = 0
     given: int = 0
     shown: int = 0
     accepted: int = 0
+    parts: int = 0
     waits: list[float] = field(default_factory=list)
 
-    def line(self) -> str:
-        total = self.typed + self.given
-        share = 100 * self.given / total if total else 0
-        wait = f"{1000 * statistics.median(self.waits):.0f} ms" if self.waits else "never"
-        return (
-            f"{self.shown} suggestions, {self.accepted} accepted; {self.typed} characters typed, {self.given} given "
-            f"({share:.0f} %); a suggestion after {wait} in the median"
-        )
+    def lines(self, *, simulated: bool) -> list[str]:
+        """Two lines, or one where no suggestion was waited for. `simulated`: the pace is the sandbox's."""
+        taken = f"{self.accepted} accepted" + (f" ({self.parts} in part)" if self.parts else "")
+        share = 100 * self.given / max(1, self.typed + self.given)
+        found = [f"{self.shown} suggestions, {taken}; {self.typed} keys typed, {self.given} saved ({share:.0f} %)"]
+        if self.waits:
+            wait = f"a suggestion came after {1000 * statistics.median(self.waits):.0f} ms in the median"
+            found.append(wait + (" (the sandbox's simulated pace)" if simulated else ""))
+        return found
 
 
 def run(place: str | None) -> int:
-    """Types the text at `place` (FILE:LINE) again, with completions; 1 if none came."""
-    path, before, target, after = _script(place)
-    if sys.stdout.isatty():
-        screen: Screen = Terminal(path)
-    else:
-        screen = Screen(path)
-    figures = asyncio.run(_type(path, before, target, after, screen))
-    screen.close(figures)
+    """Types the text at `place` (FILE:LINE) again, with completions. Raises Failure if none came."""
+    script = read_script(place)
+    simulated = os.environ.get("CODESTRAL_LS_BASE_URL", SANDBOX).strip().rstrip("/:").lower() == SANDBOX.rstrip(":")
+    watched = sys.stdout.isatty()
+    with Terminal(script.path) if watched else Screen(script.path) as screen:
+        if simulated:
+            screen.say(sandbox.NOTICE)
+            if place is not None:
+                screen.say("It knows no more than this file, so it helps where the file repeats itself.")
+        figures = asyncio.run(_type(script, screen, TERMINAL_PACE if watched else LOG_PACE))
+        if figures.shown:
+            screen.close(figures.lines(simulated=simulated))
     if not figures.shown:
         raise Failure("no suggestion came; `codestral-ls doctor` looks for the cause")
     return 0
 
 
-def _script(place: str | None) -> tuple[Path, str, str, str]:
-    """The file, the text before what is to be typed, that text, and the text after it."""
+def read_script(place: str | None) -> Script:
+    """What is to be typed at `place`, or in the bundled sample. Raises Failure if there is no such place."""
     if place is None:
         text = sandbox.sample_text()
-        start = text.index(SAMPLE_START)
-        path = Path("inventory.py")
-        lines = text.split("\n")
-        first = text.count("\n", 0, start)
-    else:
-        name, colon, number = place.rpartition(":")
-        if not colon or not number.isdecimal() or int(number) < 1:
-            raise Failure(f"demo takes FILE:LINE, not {place}", code=2)
-        path = Path(name)
-        lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        first = int(number) - 1
-        while first < len(lines) and not lines[first].strip():
-            first += 1
-        if first >= len(lines):
-            raise Failure(f"{path} has no text at line {number}")
-    last = _block_end(lines, first)
-    before = "".join(line + "\n" for line in lines[:first])
-    return path, before, "\n".join(lines[first:last]), "\n" + "\n".join(lines[last:])
+        first = text.count("\n", 0, text.index(SAMPLE_START))
+        return _cut(Path("inventory.py"), text.split("\n"), first, SAMPLE_LINES, SAMPLE_CHARS)
+    name, colon, number = place.rpartition(":")
+    if not colon or not name or not is_count(number) or int(number) < 1:
+        raise Failure(f"demo takes FILE:LINE, not {place[:MOST_SHOWN]}", code=2)
+    path = Path(name)
+    lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    first = int(number) - 1
+    while first < len(lines) and not lines[first].strip():
+        first += 1
+    if first >= len(lines):
+        raise Failure(f"{path} has no text at line {number}")
+    return _cut(path, lines, first, FILE_LINES, FILE_CHARS)
 
 
-def _block_end(lines: list[str], first: int) -> int:
-    """One past the last line to type: to the end of the block that begins at `first`."""
-    indent = len(lines[first]) - len(lines[first].lstrip())
-    last = first + 1
-    for at in range(first + 1, min(len(lines), first + MOST_LINES)):
-        line = lines[at]
-        if line.strip() and len(line) - len(line.lstrip()) < indent:
+def _cut(path: Path, lines: list[str], first: int, most_lines: int, most_chars: int) -> Script:
+    indent = _indent(lines[first])
+    last, chars = first, 0
+    for line in lines[first : first + most_lines]:
+        chars += len(line.strip())
+        if last > first and chars > most_chars:
             break
-        if not line.strip() and at > first + LEAST_LINES:
-            break
-        last = at + 1
-    while last > first + 1 and not lines[last - 1].strip():
+        last += 1
+    while not lines[last - 1].strip():
         last -= 1
-    return last
+    target = "\n".join(lines[first:last])
+    if last == first + 1:
+        target = target[: indent + most_chars // 3]
+    # The editor has indented the first line already.
+    before = "".join(line + "\n" for line in lines[:first]) + target[:indent]
+    return Script(path, before, target[indent:], "\n" + "\n".join(lines[last:]))
 
 
-async def _type(path: Path, before: str, target: str, after: str, screen: Screen) -> Figures:
-    person = _Person(path, before, target, after, screen)
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
+
+
+def pause_after(typed: str) -> float:
+    """How many seconds the person may stop to think after this text.
+
+    That is at the start of a line or, every second time, after its first characters; and where something is to be
+    named.
+    """
+    start = _LINE_START.search(typed)
+    if start is not None and len(start[2]) == (TYPED_FIRST if typed.count("\n") % 2 else 0):
+        return PAUSE_SECONDS
+    return PAUSE_SECONDS if typed.endswith(_THINKING) else 0.0
+
+
+def wanted_part(ghost: str, target: str) -> str:
+    """What of the suggestion is taken by one who wants to write `target`: all of it, or its first words if right.
+
+    Empty if that is not worth taking.
+    """
+    part = ghost
+    if not target.startswith(ghost):
+        part = ""
+        for word in _WORD.findall(ghost):
+            longer = part + word
+            following = target[len(longer) : len(longer) + 1]
+            if not target.startswith(longer) or (_is_word(longer[-1]) and _is_word(following)):
+                break
+            part = longer
+        part = part.rstrip()
+    return part if len(part) >= LEAST_ACCEPTED else ""
+
+
+def _is_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
+
+
+async def _type(script: Script, screen: Screen, pace: Pace) -> Figures:
+    person = _Person(script, screen, pace)
     await person.start()
     try:
         await person.work()
     finally:
-        await person.driver.stop()
+        await person.stop()
     return person.figures
 
 
 class _Person:
-    """Types a text key by key as an editor reports it, and takes a suggestion that is what they had in mind."""
+    """Types a text key by key as an editor reports it, and takes of suggestions what they had in mind."""
 
-    def __init__(self, path: Path, before: str, target: str, after: str, screen: Screen) -> None:
-        self._path, self._before, self._target, self._after = path, before, target, after
-        self._screen = screen
-        self._uri = path.resolve().as_uri()
+    def __init__(self, script: Script, screen: Screen, pace: Pace) -> None:
+        self._script, self._screen, self._pace = script, screen, pace
+        self._target = script.target
+        self._uri = script.path.resolve().as_uri()
+        self._language = language_of(script.path)
         self._version = 1
         self._done = 0
         self._ghost = ""
+        self._along = 0
         self._asking: asyncio.Task[None] | None = None
         self._rng = random.Random(7)
+        self._driver = Driver(self._heard)
         self.figures = Figures()
-        self.driver = Driver(self._heard)
 
     async def start(self) -> None:
-        environment = {}
+        # What the person at this machine has switched off for themselves is not what they want to see here.
+        environment = {"CODESTRAL_LS_ENABLED": "true", "CODESTRAL_LS_TRIGGER": "auto"}
+        if self._language:
+            name = json.dumps(self._language)
+            environment["CODESTRAL_LS_LANGUAGES"] = f'{{{name} = {{enabled = true, trigger = "auto"}}}}'
         if "CODESTRAL_LS_BASE_URL" not in os.environ:
             environment["CODESTRAL_LS_BASE_URL"] = SANDBOX
-            self._screen.say(sandbox.NOTICE)
-        await self.driver.start(environment)
+        await self._driver.start(environment)
         capabilities = {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-32"]}}
         params = {
             "processId": os.getpid(),
@@ -148,59 +233,69 @@ class _Person:
             "rootUri": None,
             "capabilities": capabilities,
         }
-        if await self.driver.request("initialize", params) is None:
+        if await self._driver.request("initialize", params) is None:
             raise Failure("the server did not start")
-        self.driver.notify("initialized", {})
-        document = {"uri": self._uri, "languageId": language_of(self._path), "version": 1}
-        self.driver.notify("textDocument/didOpen", {"textDocument": {**document, "text": self._before + self._after}})
+        self._driver.notify("initialized", {})
+        document = {"uri": self._uri, "languageId": self._language, "version": 1}
+        text = self._script.before + self._script.after
+        self._driver.notify("textDocument/didOpen", {"textDocument": {**document, "text": text}})
         self._draw()
 
     async def work(self) -> None:
+        end = time.monotonic() + self._pace.most
         while self._done < len(self._target):
+            if time.monotonic() > end and self._target[self._done] == "\n":
+                break
             await self._think()
-            if self._ghost and len(self._ghost) >= LEAST_ACCEPTED and self._meant(self._ghost):
-                await asyncio.sleep(LOOK_SECONDS)
-                self._accept()
+            part = wanted_part(self._ghost, self._target[self._done :])
+            if part and not self._along:
+                await asyncio.sleep(self._pace.look)
+                self._accept(part)
             else:
-                self._key(self._target[self._done])
-                await asyncio.sleep(KEY_SECONDS * self._rng.uniform(0.6, 1.5))
-        await self._stop_asking()
+                self._key()
+                await asyncio.sleep(self._pace.key * self._rng.uniform(0.6, 1.4))
 
-    async def _think(self) -> None:
-        """At the end of a line, and now and then at a sign, a person pauses; a suggestion ends the pause."""
-        last = self._target[self._done - 1 : self._done]
-        if self._ghost or last not in ("\n", "(", "="):
-            return
-        pause = PAUSE_SECONDS if last == "\n" else PAUSE_SECONDS / 4
-        if self._asking is not None:
-            await asyncio.wait({self._asking}, timeout=pause)
-
-    def _meant(self, ghost: str) -> bool:
-        return self._target.startswith(ghost, self._done)
-
-    def _key(self, key: str) -> None:
-        self._change(key)
-        self.figures.typed += 1
-        self._ghost = self._ghost[1:] if self._ghost.startswith(key) else ""
-        self._draw()
+    async def stop(self) -> None:
         if self._asking is not None:
             self._asking.cancel()
-        self._asking = asyncio.create_task(self._ask(EDITOR_SECONDS))
+            await asyncio.wait({self._asking})
+        try:
+            await asyncio.wait_for(self._driver.stop(), STOP_SECONDS)
+        except asyncio.TimeoutError:
+            # Its input closes with this process, and then it ends by itself.
+            return
 
-    def _accept(self) -> None:
-        text, self._ghost = self._ghost, ""
-        self._change(text)
-        self.figures.given += len(text)
-        self.figures.accepted += 1
-        self._screen.accepted(text)
+    async def _think(self) -> None:
+        pause = 0.0 if self._ghost else pause_after(self._script.before + self._target[: self._done])
+        if pause and self._asking is not None:
+            await asyncio.wait({self._asking}, timeout=pause)
+
+    def _key(self) -> None:
+        match = _KEY.match(self._target, self._done)
+        assert match is not None
+        key = match[0]
+        self._change(key)
+        self.figures.typed += 1
+        self._ghost = self._ghost[len(key) :] if self._ghost.startswith(key) else ""
+        self._along = max(0, self._along - 1) if self._ghost else 0
         self._draw()
-        self._asking = asyncio.create_task(self._ask(0))
+        self._ask_again(EDITOR_SECONDS)
+
+    def _accept(self, part: str) -> None:
+        self.figures.parts += part != self._ghost
+        self.figures.accepted += 1
+        self.figures.given += len(_KEY.findall(part))
+        self._ghost = self._ghost.removeprefix(part)
+        self._change(part)
+        self._screen.accepted(part)
+        self._draw()
+        self._ask_again(0)
 
     def _change(self, text: str) -> None:
         at = self._position()
         self._done += len(text)
         self._version += 1
-        self.driver.notify(
+        self._driver.notify(
             "textDocument/didChange",
             {
                 "textDocument": {"uri": self._uri, "version": self._version},
@@ -208,10 +303,15 @@ class _Person:
             },
         )
 
+    def _ask_again(self, wait: float) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+        self._asking = asyncio.create_task(self._ask(wait))
+
     async def _ask(self, wait: float) -> None:
         started = time.monotonic()
         await asyncio.sleep(wait)
-        result = await self.driver.request(
+        result = await self._driver.request(
             "textDocument/inlineCompletion",
             {
                 "textDocument": {"uri": self._uri},
@@ -221,106 +321,24 @@ class _Person:
         )
         items = (result or {}).get("items") or []
         text = str(items[0]["insertText"]) if items else ""
-        if text and text != self._ghost:
-            if not self._ghost:
-                self.figures.shown += 1
-                self.figures.waits.append(time.monotonic() - started)
-            self._ghost = text
-            self._screen.suggested(text)
+        if not text or text == self._ghost:
+            return
+        if not self._ghost:
+            self.figures.shown += 1
+            self.figures.waits.append(time.monotonic() - started)
+            if self.figures.shown % 2 == 0 and len(text) > MOST_ALONG + LEAST_ACCEPTED:
+                self._along = self._rng.randint(LEAST_ALONG, MOST_ALONG)
+        self._ghost = text
+        self._screen.suggested(text)
         self._draw()
 
-    async def _stop_asking(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
-
     def _position(self) -> dict[str, int]:
-        written = self._before + self._target[: self._done]
+        written = self._script.before + self._target[: self._done]
         return {"line": written.count("\n"), "character": len(written) - written.rfind("\n") - 1}
 
     def _draw(self) -> None:
-        self._screen.draw(self._before + self._target[: self._done], self._ghost, self._after)
+        self._screen.draw(self._script.before + self._target[: self._done], self._ghost, self._script.after)
 
     def _heard(self, method: str, params: Any) -> None:
         if method == "window/showMessage" and sandbox.NOTICE not in str(params.get("message")):
             self._screen.say(str(params.get("message")))
-
-
-class Screen:
-    """Where stdout is no terminal: plain lines."""
-
-    def __init__(self, path: Path) -> None:
-        print(f"codestral-ls demo: {path}", flush=True)
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
-
-    def suggested(self, text: str) -> None:
-        print(f"  suggested: {_on_one_line(text)}", flush=True)
-
-    def accepted(self, text: str) -> None:
-        print(f"  accepted:  {_on_one_line(text)}", flush=True)
-
-    def draw(self, before: str, ghost: str, after: str) -> None:
-        """Nothing: a log has no screen."""
-
-    def close(self, figures: Figures) -> None:
-        print(figures.line(), flush=True)
-
-
-class Terminal(Screen):
-    """A few lines of the document round the cursor, drawn in place, ghost text dim."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        size = shutil.get_terminal_size()
-        self._rows, self._columns = max(6, min(18, size.lines - 4)), size.columns
-        self._drawn = False
-
-    def suggested(self, text: str) -> None:
-        """Seen on the screen."""
-
-    def accepted(self, text: str) -> None:
-        """Seen on the screen."""
-
-    def say(self, text: str) -> None:
-        self._erase()
-        print(text)
-
-    def draw(self, before: str, ghost: str, after: str) -> None:
-        above = before.split("\n")
-        first_ghost, *more_ghost = ghost.split("\n")
-        rest, *below = after.split("\n")
-        lines = [(line, "") for line in above[:-1]]
-        cursor = len(lines)
-        lines.append((above[-1], first_ghost + ("" if more_ghost else "\0" + rest)))
-        lines += [("", line) for line in more_ghost[:-1]]
-        if more_ghost:
-            lines.append(("", more_ghost[-1] + "\0" + rest))
-        lines += [(line, "") for line in below]
-        top = max(0, min(cursor - self._rows * 2 // 3, len(lines) - self._rows))
-        self._erase()
-        for number in range(top, top + self._rows):
-            print(self._row(number, *lines[number]) if number < len(lines) else "")
-        sys.stdout.flush()
-        self._drawn = True
-
-    def close(self, figures: Figures) -> None:
-        print(f"\n{_BOLD}{figures.line()}{_PLAIN}", flush=True)
-
-    def _row(self, number: int, text: str, ghost: str) -> str:
-        room = self._columns - 7
-        text = text.expandtabs(4)[:room]
-        dim, _, rest = ghost.expandtabs(4).partition("\0")
-        dim = dim[: room - len(text)]
-        rest = rest[: room - len(text) - len(dim)]
-        return f"{_DIM}{number + 1:>4}{_PLAIN}  {text}{_DIM}{dim}{_PLAIN}{rest}"
-
-    def _erase(self) -> None:
-        if self._drawn:
-            print(f"\x1b[{self._rows}F\x1b[J", end="")
-            self._drawn = False
-
-
-def _on_one_line(text: str) -> str:
-    return text.replace("\n", "⏎")
