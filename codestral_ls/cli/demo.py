@@ -47,6 +47,8 @@ _KEY = re.compile(r"\n[ \t]*|.", re.DOTALL)
 """What one key writes: an editor indents the new line by itself."""
 _WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)|\s+")
 _LINE_START = re.compile(r"(?:^|\n)([ \t]*)([^\n]*)$")
+_NAME_START = re.compile(r"(?<!\w)\w{3}$")
+_LONG_REST = re.compile(rf"\w{{{LEAST_ACCEPTED},}}")
 _THINKING = ("(", "[", "{", " = ", ": ", "return ")
 
 
@@ -69,9 +71,9 @@ class Pace:
     most: float
 
 
-TERMINAL_PACE = Pace(key=0.07, look=0.5, most=12.0)
+TERMINAL_PACE = Pace(key=0.07, look=0.5, most=11.5)
 """A fast typist: 70 ms a key is 170 words a minute."""
-LOG_PACE = Pace(key=0.025, look=0.05, most=6.0)
+LOG_PACE = Pace(key=0.025, look=0.05, most=5.0)
 """Where nobody watches."""
 
 
@@ -156,14 +158,16 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" \t"))
 
 
-def pause_after(typed: str) -> float:
-    """How many seconds the person may stop to think after this text.
+def pause_after(typed: str, target: str = "") -> float:
+    """How many seconds the person, who wants to write `target`, may stop to think after what is typed.
 
-    That is at the start of a line or, every second time, after its first characters; and where something is to be
-    named.
+    That is at the start of a line or, every second time, after its first characters; where something is to be named;
+    and in a long name.
     """
     start = _LINE_START.search(typed)
     if start is not None and len(start[2]) == (TYPED_FIRST if typed.count("\n") % 2 else 0):
+        return PAUSE_SECONDS
+    if _NAME_START.search(typed) and _LONG_REST.match(target):
         return PAUSE_SECONDS
     return PAUSE_SECONDS if typed.endswith(_THINKING) else 0.0
 
@@ -266,8 +270,10 @@ class _Person:
             return
 
     async def _think(self) -> None:
-        pause = 0.0 if self._ghost else pause_after(self._script.before + self._target[: self._done])
-        if pause and self._asking is not None:
+        if self._ghost or self._asking is None:
+            return
+        pause = pause_after(self._script.before + self._target[: self._done], self._target[self._done :])
+        if pause:
             await asyncio.wait({self._asking}, timeout=pause)
 
     def _key(self) -> None:

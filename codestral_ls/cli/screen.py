@@ -169,8 +169,9 @@ def cut(line: Sequence[Cell], room: int, cursor: int, encoding: str = "utf-8") -
     mark = Cell(_shown(ELLIPSIS, encoding)[0], 1, DIM)
     start = 0
     if sum(cell.width for cell in line[: cursor + 1]) >= room:
-        # A third of the room is left for what is suggested.
-        start, space = cursor, room - 1 - max(1, room // 3)
+        # Up to a third of the room is for what is suggested.
+        following = sum(cell.width for cell in line[cursor:])
+        start, space = cursor, room - 1 - min(following, max(1, room // 3))
         while start and line[start - 1].width <= space:
             start -= 1
             space -= line[start].width

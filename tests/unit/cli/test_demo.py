@@ -171,9 +171,12 @@ def test_the_person_thinks_at_line_starts_or_after_the_first_characters(typed: s
     assert (pause_after(typed) > 0) is pauses
 
 
-def test_the_person_thinks_before_a_name() -> None:
+def test_the_person_thinks_before_a_name_and_in_a_long_one() -> None:
     assert pause_after("known = f(") > 0
-    assert pause_after("known = fo") == 0
+    assert pause_after("known = fo", "r = 1") == 0
+    assert pause_after("known = set", "tings") > 0
+    assert pause_after("known = set", "s") == 0
+    assert pause_after("known = sett", "ings") == 0
 
 
 # The figures.
@@ -225,7 +228,7 @@ def test_what_the_terminal_cannot_encode_is_a_question_mark() -> None:
         ("0123456789x", 10, 0, "012345678…"),
         ("漢漢漢漢漢漢", 10, 0, "漢漢漢漢…"),
         ("漢漢漢漢漢x", 10, 0, "漢漢漢漢…"),
-        ("0123456789abcdefghij", 10, 19, "…defghij"),
+        ("0123456789abcdefghij", 10, 19, "…bcdefghij"),
         ("0123456789abcdefghij", 10, 12, "…6789abcd…"),
     ],
 )
