@@ -29,7 +29,8 @@ def run_in_deleted_folder(
     folder.mkdir()
     variables = {"MISTRAL_API_KEY": api.key, "CODESTRAL_LS_BASE_URL": api.url}
     return subprocess.run(
-        [sys.executable, "-c", START, str(folder), *arguments],
+        # Isolated, as the installed command is: with the working folder on its path, Python 3.13.0 itself fails there.
+        [sys.executable, "-I", "-c", START, str(folder), *arguments],
         input=given,
         capture_output=True,
         env=private_environment(home, variables),
