@@ -21,6 +21,7 @@ from codestral_ls.cli.place import MOST_SHOWN, is_count
 from codestral_ls.cli.screen import Screen, Terminal
 from codestral_ls.cli.workspace import language_of, read_text
 from codestral_ls.settings.hosts import SANDBOX
+from codestral_ls.text.lines import line_feeds
 
 SAMPLE_START = "    def add("
 """Where the typing starts in the bundled sample."""
@@ -127,7 +128,7 @@ def read_script(place: str | None) -> Script:
     if not colon or not name or not is_count(number) or int(number) < 1:
         raise Failure(f"demo takes FILE:LINE, not {place[:MOST_SHOWN]}", code=2)
     path = Path(name)
-    lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = line_feeds(read_text(path)).split("\n")
     first = int(number) - 1
     while first < len(lines) and not lines[first].strip():
         first += 1

@@ -18,6 +18,7 @@ from codestral_ls.api.wire import FimRequest, Usage
 from codestral_ls.completion.reuse import Anchor
 from codestral_ls.completion.shape import Shape
 from codestral_ls.completion.types import FimApi, Place
+from codestral_ls.text.lines import line_feeds
 
 GRACE_SECONDS = 0.15
 """An editor cancels at the key and asks again after its own debounce: 50 ms in VS Code, 10 in coc.nvim."""
@@ -53,7 +54,7 @@ class Flight:
 
     def agrees(self, typed: str) -> bool:
         """Whether what was typed since the anchor may still be what the model is saying."""
-        typed, said = _plain(typed), self.shape.raw
+        typed, said = line_feeds(typed), self.shape.raw
         return typed.startswith(said) or (said.startswith(typed) and said != typed)
 
     async def wait(self, typed: str) -> str | None:
@@ -198,7 +199,3 @@ class Flights:
             flight.shape.cut_off()
         else:
             flight.shape.finish()
-
-
-def _plain(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

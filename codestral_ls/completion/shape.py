@@ -11,6 +11,7 @@ import re
 from functools import cached_property
 
 from codestral_ls.completion.types import Place
+from codestral_ls.text.lines import line_feeds
 from codestral_ls.text.nesting import OPENS_BLOCK, Nesting, State
 
 MAX_CHARS = 5000
@@ -292,4 +293,4 @@ def _indent(line: str) -> int:
 
 
 def _lines(text: str) -> list[str]:
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return line_feeds(text).split("\n")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
+from codestral_ls.text.lines import line_feeds
+
 
 class MenuText(enum.Enum):
     """In which form the completion menu takes a suggestion of several lines."""
@@ -36,7 +38,7 @@ class Profile:
 
     def own_line_ends(self, text: str) -> str:
         """A suggestion with the line ends that this editor takes."""
-        return text.replace("\r\n", "\n").replace("\r", "\n") if self.shows_carriage_returns else text
+        return line_feeds(text) if self.shows_carriage_returns else text
 
 
 UNKNOWN = Profile("unknown", inline=True)
